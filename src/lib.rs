@@ -1,0 +1,4 @@
+//! runsheet
+pub mod expr;
+pub mod model;
+pub mod ports;

@@ -1,0 +1,83 @@
+//! What there is to know about an action without running it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::change::ObjectRef;
+use super::run::TargetSpec;
+use super::step::Effect;
+
+/// Which objects an action would touch, from its inputs and the target: the locks it needs. Pure.
+pub type Touches = fn(&Value, Option<&TargetSpec>) -> Vec<ObjectRef>;
+
+/// The catalogue entry of an action.
+#[derive(Clone, Debug)]
+pub struct ActionEntry {
+    /// `k8s.scale`
+    pub name: String,
+    /// One line for people.
+    pub summary: String,
+    /// A page in Markdown: units, errors, guarded or unguarded window, the upstream reference.
+    pub page: String,
+    /// JSON Schema of the inputs, generated from their type. A property with `"x-runsheet-secret": true` may be `${{ secrets.NAME }}`.
+    pub inputs: Value,
+    /// The outputs by name, in the order documented.
+    pub outputs: Vec<OutputField>,
+    /// What a second execution would mean, where the step does not say.
+    pub effect: Effect,
+    /// Whether a step may set `effect:` (actions that cannot know).
+    pub effect_from_step: bool,
+    /// Whether there is a prior value to observe before the effect.
+    pub observes: bool,
+    /// Whether `rollback: auto` can undo it.
+    pub reverts: bool,
+    /// Whether it acts on the environment's target.
+    pub needs_target: bool,
+    /// Whether it does no input or output at all, so that it needs no slot of its own.
+    pub immediate: bool,
+    /// The objects it would touch.
+    pub touches: Touches,
+}
+
+/// A declared output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputField {
+    /// `ready_replicas`
+    pub name: String,
+    /// `integer`, `string`, `number`, `boolean`, `map`, `list` or `any`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// One line for people, with the unit.
+    pub help: String,
+}
+
+/// Every action that a playbook may use.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    entries: BTreeMap<String, Arc<ActionEntry>>,
+}
+
+impl Catalogue {
+    /// A catalogue of these actions.
+    pub fn new(entries: impl IntoIterator<Item = Arc<ActionEntry>>) -> Self {
+        Self { entries: entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect() }
+    }
+
+    /// The entry of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<ActionEntry>> {
+        self.entries.get(name)
+    }
+
+    /// Every entry, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<ActionEntry>> {
+        self.entries.values()
+    }
+}
+
+/// An action that touches nothing.
+pub fn touches_nothing(_: &Value, _: Option<&TargetSpec>) -> Vec<ObjectRef> {
+    Vec::new()
+}

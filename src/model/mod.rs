@@ -1,0 +1,20 @@
+//! Validated values, and nothing else: what a playbook is, what a run is made of, what can happen to a step.
+//!
+//! Architecture invariant: this module knows no YAML, no CEL, no SQLite, no clock and no network; it depends on no other
+//! module of the crate (`tests/it/layers.rs`).
+
+pub mod catalogue;
+pub mod change;
+pub mod definition;
+pub mod duration;
+pub mod event;
+pub mod id;
+pub mod inputs;
+pub mod instruction;
+pub mod intent;
+pub mod outcome;
+pub mod playbook;
+pub mod run;
+pub mod status;
+pub mod step;
+pub mod template;
