@@ -1,4 +1,5 @@
 //! runsheet
 pub mod expr;
+pub mod machine;
 pub mod model;
 pub mod ports;

@@ -67,7 +67,10 @@ pub enum Event {
         reason: String,
     },
     /// What was to be taken back has been, as far as it could.
-    RollbackEnded,
+    RollbackEnded {
+        /// Whether everything in its scope is rolled back or kept, and nothing had to stop.
+        complete: bool,
+    },
     /// The run is to end when what runs has finished.
     CancelBegan,
 
@@ -479,7 +482,7 @@ impl Event {
             | Self::RunStatusChanged { .. }
             | Self::RunOutputs { .. }
             | Self::RollbackBegan { .. }
-            | Self::RollbackEnded
+            | Self::RollbackEnded { .. }
             | Self::CancelBegan
             | Self::Instructed { .. }
             | Self::InstructionRefused { .. } => None,
@@ -521,7 +524,7 @@ impl Event {
             Self::RunStatusChanged { .. } => "run_status_changed",
             Self::RunOutputs { .. } => "run_outputs",
             Self::RollbackBegan { .. } => "rollback_began",
-            Self::RollbackEnded => "rollback_ended",
+            Self::RollbackEnded { .. } => "rollback_ended",
             Self::CancelBegan => "cancel_began",
             Self::Instructed { .. } => "instructed",
             Self::InstructionRefused { .. } => "instruction_refused",
@@ -564,7 +567,7 @@ impl Event {
             | Self::RunStatusChanged { .. }
             | Self::RunOutputs { .. }
             | Self::RollbackBegan { .. }
-            | Self::RollbackEnded
+            | Self::RollbackEnded { .. }
             | Self::CancelBegan
             | Self::Instructed { .. }
             | Self::InstructionRefused { .. }

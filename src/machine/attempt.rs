@@ -1,0 +1,516 @@
+//! What happens to a step that has a slot: checks, observation, intent, outcome, verification, retry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::draft::Draft;
+use super::forward::later;
+use super::key;
+use super::state::{Mode, NodeId, Stage};
+use super::task::{Check, PlanRequest, What};
+use crate::expr::{Bindings, References, Root, references};
+use crate::model::catalogue::ActionEntry;
+use crate::model::event::{Event, Phase, Success};
+use crate::model::inputs::ResolvedInputs;
+use crate::model::intent::{Intent, Revert};
+use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::step::{Condition, Effect, OnFailure, Rollback, Uses, Wait};
+use crate::model::template::Template;
+
+/// The outputs that a run's state keeps of one step, as JSON, in bytes. What is larger is in the step's files.
+const OUTPUTS_LIMIT: usize = 4096;
+
+impl Draft<'_> {
+    /// Starts a leaf that has an action, with its first attempt on its way where nothing has to be read before.
+    pub fn start(&mut self, id: NodeId) {
+        let Uses::Action { name, with, secrets } = &self.state.step(id).uses else { return };
+        let (with, secrets, name) = (with.clone(), secrets.clone(), name.clone());
+        let inputs = match self.state.inputs(id, &with, &secrets, Bindings::new()) {
+            Ok(inputs) => inputs,
+            Err(failure) => return self.fail(id, failure, false),
+        };
+        let Some(entry) = self.state.catalogue.get(&name).cloned() else {
+            let failure = Failure::permanent(format!("there is no action `{name}` in this runsheet"))
+                .hint("the run was started with another version or plugin: `runsheet actions` lists what there is");
+            return self.fail(id, failure, false);
+        };
+        let occurrence = self.state.node(id).occurrence();
+        let frozen = self.state.node(id).may_have_run();
+        let observes = entry.observes || !(entry.touches)(&inputs.value, self.state.spec.target.as_ref()).is_empty();
+        if observes || frozen || !self.state.step(id).before.is_empty() {
+            self.emit(Event::StepStarted { step: self.path(id), occurrence, inputs, intent: None });
+            return self.proceed(id, &entry);
+        }
+        match self.plan(id, &name, &inputs, &Value::Null) {
+            Err(failure) => self.fail(id, failure, false),
+            Ok((_, Some(outputs))) => {
+                self.emit(Event::StepStarted { step: self.path(id), occurrence, inputs, intent: None });
+                self.unchanged(id, outputs);
+            }
+            Ok((intent, None)) => {
+                self.emit(Event::StepStarted { step: self.path(id), occurrence, inputs, intent: Some(Box::new(intent)) });
+                self.send(id);
+            }
+        }
+    }
+
+    /// Goes on from wherever the step stands before its attempt: conditions, then the observation.
+    fn proceed(&mut self, id: NodeId, entry: &ActionEntry) {
+        if let Stage::Check(Phase::Before, _) = self.state.node(id).stage {
+            return self.next_check(id);
+        }
+        self.observe(id, entry);
+    }
+
+    fn observe(&mut self, id: NodeId, entry: &ActionEntry) {
+        let inputs = self.inputs_of(id);
+        let objects = {
+            let mut objects = (entry.touches)(&inputs.value, self.state.spec.target.as_ref());
+            objects.sort();
+            objects.dedup();
+            objects
+        };
+        self.issue(id, What::Observe { action: entry.name.clone(), inputs, objects }, Effect::Read, None);
+    }
+
+    /// Begins another attempt, or the first after conditions.
+    pub fn attempt(&mut self, id: NodeId) {
+        let Some(entry) = self.entry(id) else { return };
+        // An observation that failed, and an attempt that certainly did not reach the target, are made again from a fresh reading.
+        self.observe(id, &entry);
+    }
+
+    pub fn entry(&self, id: NodeId) -> Option<Arc<ActionEntry>> {
+        self.state.action(id).and_then(|name| self.state.catalogue.get(name)).cloned()
+    }
+
+    pub fn inputs_of(&self, id: NodeId) -> Arc<ResolvedInputs> {
+        self.state.node(id).detail.as_ref().map(|detail| Arc::clone(&detail.inputs)).unwrap_or_default()
+    }
+
+    pub fn intent_of(&self, id: NodeId) -> Arc<Intent> {
+        self.state.node(id).detail.as_ref().and_then(|detail| detail.intent.clone()).unwrap_or_default()
+    }
+
+    /// Sends the attempt whose intent was just recorded.
+    pub fn send(&mut self, id: NodeId) {
+        let Some(action) = self.state.action(id).map(str::to_owned) else { return };
+        let what = What::Apply { action, inputs: self.inputs_of(id), intent: self.intent_of(id) };
+        let effect = self.state.step(id).effect;
+        self.issue(id, what, effect, self.attempt_limit(id));
+    }
+
+    /// The intent of the next attempt. The playbook's own rollback takes the place of the action's.
+    fn plan(&self, id: NodeId, action: &str, inputs: &ResolvedInputs, prior: &Value) -> Result<(Intent, Option<Value>), Failure> {
+        let step = self.state.step(id);
+        let node = self.state.node(id);
+        let request = PlanRequest {
+            run: self.state.run,
+            step: &node.path,
+            occurrence: node.occurrence(),
+            attempt: node.detail.as_ref().map_or(0, |detail| detail.attempt) + 1,
+            action,
+            inputs,
+            prior,
+            rollback: &step.rollback,
+            effect: step.effect,
+            target: self.state.spec.target.as_ref(),
+        };
+        let (mut intent, unchanged) = self.planner.plan(request)?;
+        intent.prior = prior.clone();
+        match &step.rollback {
+            Rollback::Auto => {}
+            Rollback::None => {
+                if !intent.revert.is_nothing() {
+                    intent.revert = Revert::Keep { reason: "the playbook says `rollback: none`".to_owned() };
+                }
+            }
+            Rollback::Action { uses, with, secrets, approve, effect } => {
+                let inputs = self.state.inputs(id, with, secrets, Bindings::new().with(Root::Prior, prior.clone()))?;
+                intent.revert = Revert::Action { uses: uses.clone(), inputs, effect: *effect, approve: *approve };
+            }
+        }
+        Ok((intent, unchanged))
+    }
+
+    pub fn lock_held(&mut self, id: NodeId, object: crate::model::change::ObjectRef, holder: String) {
+        if matches!(self.state.node(id).stage, Stage::Observe) {
+            let wait = crate::model::event::Waiting::Lock { object, holder };
+            self.emit(Event::StepWaiting { step: self.path(id), wait });
+        }
+    }
+
+    pub fn observed(&mut self, id: NodeId, result: Result<Value, Failure>) {
+        if matches!(self.state.node(id).stage, Stage::Lock) {
+            self.emit(Event::WaitOver { step: self.path(id) });
+        }
+        if !self.may_go_on(id) {
+            // Nothing new starts. The step has no intent, so that nothing was done: it begins anew when the run goes on.
+            return;
+        }
+        let live = match result {
+            Ok(live) => live,
+            Err(failure) => return self.not_done(id, failure, true),
+        };
+        let frozen = self.state.node(id).may_have_run();
+        // An earlier attempt may have reached the target: what was there before it is what was recorded then.
+        let prior = if frozen { self.intent_of(id).prior.clone() } else { live };
+        let Some(action) = self.state.action(id).map(str::to_owned) else { return };
+        let inputs = self.inputs_of(id);
+        match self.plan(id, &action, &inputs, &prior) {
+            Err(failure) => self.fail(id, failure, frozen),
+            Ok((_, Some(outputs))) if !frozen => self.unchanged(id, outputs),
+            Ok((intent, _)) => {
+                let attempt = self.state.node(id).detail.as_ref().map_or(0, |detail| detail.attempt) + 1;
+                self.emit(Event::AttemptStarted { step: self.path(id), attempt, intent: Box::new(intent) });
+                self.send(id);
+            }
+        }
+    }
+
+    /// The wanted state was there already: its checks are looked at all the same.
+    fn unchanged(&mut self, id: NodeId, outputs: Value) {
+        let outputs = match self.outputs(id, outputs) {
+            Ok(outputs) => outputs,
+            Err(failure) => return self.fail(id, failure, false),
+        };
+        if self.state.step(id).after.is_empty() {
+            return self.emit(Event::StepSucceeded { step: self.path(id), outputs, how: Some(Success::Unchanged) });
+        }
+        let attempt = self.state.node(id).detail.as_ref().map_or(0, |detail| detail.attempt);
+        self.emit(Event::AttemptEnded { step: self.path(id), attempt, outcome: Applied::Applied { outputs } });
+        self.next_check(id);
+    }
+
+    /// An attempt came to an end.
+    pub fn applied(&mut self, id: NodeId, outcome: Applied) {
+        if !matches!(self.state.node(id).stage, Stage::Apply) {
+            return;
+        }
+        let attempt = self.state.node(id).detail.as_ref().map_or(1, |detail| detail.attempt);
+        let effect = self.state.step(id).effect;
+        let step = self.path(id);
+        match outcome {
+            Applied::Applied { outputs } => {
+                let outputs = match self.outputs(id, outputs.clone()) {
+                    Ok(outputs) => outputs,
+                    Err(failure) => {
+                        let outcome = Applied::Applied { outputs: trim(outputs, &[]) };
+                        self.emit(Event::AttemptEnded { step, attempt, outcome });
+                        return self.fail(id, failure, true);
+                    }
+                };
+                if self.state.step(id).after.is_empty() {
+                    // One event fewer a step: the success says it all.
+                    return self.emit(Event::StepSucceeded { step, outputs, how: None });
+                }
+                self.emit(Event::AttemptEnded { step, attempt, outcome: Applied::Applied { outputs } });
+                self.next_check(id);
+            }
+            // A read is never unknown: it failed.
+            Applied::Unknown { failure } if effect == Effect::Read => {
+                self.not_done(id, Failure { transient: true, ..failure }, true);
+            }
+            Applied::NotApplied { failure } => self.not_done(id, failure, true),
+            Applied::FailedWithEffect { failure, outputs } => {
+                let outputs = trim(outputs, &[]);
+                self.emit(Event::AttemptEnded { step, attempt, outcome: Applied::FailedWithEffect { failure: failure.clone(), outputs } });
+                if effect == Effect::Once {
+                    self.fail(id, failure, true);
+                } else {
+                    self.not_done(id, Failure { transient: true, ..failure }, false);
+                }
+            }
+            Applied::Unknown { failure } => {
+                self.emit(Event::AttemptEnded { step, attempt, outcome: Applied::Unknown { failure } });
+                self.verify(id);
+            }
+        }
+    }
+
+    /// Asks the target what came of the attempt.
+    pub fn verify(&mut self, id: NodeId) {
+        let Some(action) = self.state.action(id).map(str::to_owned) else { return };
+        let what = What::Verify { action, inputs: self.inputs_of(id), intent: self.intent_of(id) };
+        let effect = self.state.step(id).effect;
+        self.issue(id, what, effect, None);
+    }
+
+    pub fn verified(&mut self, id: NodeId, result: Result<Verdict, Failure>) {
+        if !matches!(self.state.node(id).stage, Stage::Verify) {
+            return;
+        }
+        let step = self.path(id);
+        let attempt = self.state.node(id).detail.as_ref().map_or(1, |detail| detail.attempt);
+        let before = self.state.node(id).detail.as_ref().and_then(|detail| detail.failure.clone());
+        let why = before.as_ref().map_or_else(String::new, |failure| format!("{failure}; "));
+        let verdict = match result {
+            Ok(verdict) => verdict,
+            Err(failure) => {
+                return self.unknown(id, format!("{why}the target could not be asked what came of it: {failure}"));
+            }
+        };
+        let recorded = match &verdict {
+            Verdict::Present { outputs } => match self.outputs(id, outputs.clone()) {
+                Ok(outputs) => Verdict::Present { outputs },
+                Err(failure) => return self.fail(id, failure, true),
+            },
+            other => other.clone(),
+        };
+        self.emit(Event::Verified { step, attempt, verdict: recorded });
+        match verdict {
+            Verdict::Present { .. } => self.next_check(id),
+            Verdict::Absent => {
+                let failure = before.unwrap_or_else(|| Failure::transient("the attempt did not reach the target"));
+                self.not_done(id, Failure { transient: true, ..failure }, false);
+            }
+            Verdict::InProgress { message } => self.unknown(id, format!("{why}it is still in progress: {message}")),
+            Verdict::CannotTell { reason } => {
+                if self.state.step(id).effect == Effect::Once {
+                    self.unknown(id, format!("{why}{reason}"));
+                } else {
+                    // Doing it again ends in the same state.
+                    let failure = before.unwrap_or_else(|| Failure::transient(reason));
+                    self.not_done(id, Failure { transient: true, ..failure }, false);
+                }
+            }
+        }
+    }
+
+    fn unknown(&mut self, id: NodeId, reason: String) {
+        self.emit(Event::StepUnknown { step: self.path(id), reason });
+    }
+
+    /// An attempt did not succeed: another follows, or the step has failed. `ended`: the attempt's end is not recorded yet.
+    fn not_done(&mut self, id: NodeId, failure: Failure, ended: bool) {
+        let step = self.path(id);
+        let (attempt, lost) = self.state.node(id).detail.as_ref().map_or((0, 0), |detail| (detail.attempt, detail.lost));
+        let sent = matches!(self.state.node(id).stage, Stage::Apply | Stage::Verify);
+        if ended && sent {
+            let outcome = Applied::NotApplied { failure: failure.clone() };
+            self.emit(Event::AttemptEnded { step: step.clone(), attempt, outcome });
+        }
+        let retry = self.state.step(id).retry;
+        // An observation that failed is an attempt that was not made; it counts all the same.
+        let made = if sent || !ended { attempt } else { attempt + 1 };
+        // Attempts in the middle of which the engine ended were not the target's fault.
+        let (used, allowed) = (made.saturating_sub(lost), retry.attempts);
+        let frozen = self.state.node(id).may_have_run();
+        if !failure.transient || used >= allowed {
+            let failure = match used {
+                0 | 1 => failure,
+                _ => Failure { message: format!("{failure} (attempt {used} of {allowed})"), ..failure },
+            };
+            return self.fail(id, failure, frozen);
+        }
+        let occurrence = self.state.node(id).occurrence();
+        let delay = if used == 0 { Duration::ZERO } else { key::delay(&retry, self.state.run, &step, occurrence, used + 1) };
+        if let Some(left) = self.state.time_left(id, self.now)
+            && delay >= left
+        {
+            let limit = self.state.step(id).timeout.unwrap_or_default();
+            let message = format!("timed out after {limit}, with {used} of {allowed} attempts made; the last one: {failure}");
+            return self.fail(id, Failure { message, ..failure }, frozen);
+        }
+        if made > attempt {
+            // Counted by an event, so that it is the same after a crash.
+            self.emit(Event::AttemptEnded { step: step.clone(), attempt: made, outcome: Applied::NotApplied { failure: failure.clone() } });
+        }
+        self.emit(Event::RetryScheduled { step, attempt: made + 1, until: later(self.now, delay), failure });
+    }
+
+    /// Looks at the next condition of the phase in which the step stands.
+    pub fn next_check(&mut self, id: NodeId) {
+        let (phase, index) = match self.state.node(id).stage {
+            Stage::Check(phase, index) => (phase, index),
+            Stage::Applied | Stage::Observe => (Phase::After, 0),
+            _ => return,
+        };
+        let step = self.state.step(id);
+        let conditions: &[Condition] = match (&step.uses, phase) {
+            (Uses::Wait(Wait::That(condition)), _) => std::slice::from_ref(&**condition),
+            (_, Phase::Before) => &step.before,
+            (_, Phase::After) => &step.after,
+        };
+        let Some(condition) = conditions.get(index as usize).cloned() else {
+            return match phase {
+                Phase::Before => match self.entry(id) {
+                    Some(entry) => self.observe(id, &entry),
+                    None => {}
+                },
+                Phase::After if matches!(self.state.step(id).uses, Uses::Wait(_)) => self.succeed(id, Value::Null, None),
+                Phase::After => self.conclude(id),
+            };
+        };
+        match self.prepare(id, &condition) {
+            Err(failure) => self.check_failed(id, phase, failure),
+            Ok(check) => {
+                let limit = self.state.time_left(id, self.now);
+                self.issue(id, What::Check { phase, index, check: Arc::new(check) }, Effect::Read, limit);
+            }
+        }
+    }
+
+    /// The action has worked and its conditions hold: the step has succeeded with the outputs that were recorded with the attempt.
+    fn conclude(&mut self, id: NodeId) {
+        let detail = self.state.node(id).detail.as_ref();
+        let (outputs, recovered) = detail.map_or((Value::Null, false), |detail| ((*detail.outputs).clone(), detail.recovered));
+        let how = recovered.then_some(Success::Recovered);
+        self.emit(Event::StepSucceeded { step: self.path(id), outputs, how });
+    }
+
+    fn prepare(&self, id: NodeId, condition: &Condition) -> Result<Check, Failure> {
+        let mut wanted: References = references(&Template::Expression(condition.that.clone()));
+        if let Some(message) = &condition.message {
+            let more = references(message);
+            wanted.roots.extend(more.roots);
+            wanted.steps.extend(more.steps);
+        }
+        let mut bindings = self.state.bindings(id, &wanted);
+        if wanted.roots.contains(&Root::Prior) {
+            bindings = bindings.with(Root::Prior, self.intent_of(id).prior.clone());
+        }
+        let reading = match &condition.reading {
+            Some(reading) => {
+                let inputs = self.state.inputs(id, &reading.with, &reading.secrets, Bindings::new())?;
+                Some((reading.uses.clone(), Arc::new(inputs)))
+            }
+            None => self.state.action(id).map(|action| (action.to_owned(), self.inputs_of(id))),
+        };
+        Ok(Check {
+            that: condition.that.clone(),
+            message: condition.message.clone(),
+            bindings,
+            within: condition.within.map(|span| span.0),
+            every: condition.every.0,
+            hold: condition.hold.map(|span| span.0),
+            reading,
+        })
+    }
+
+    pub fn checked(&mut self, id: NodeId, result: Result<(), Failure>) {
+        let (phase, index) = match self.state.node(id).stage {
+            Stage::Check(phase, index) => (phase, index),
+            Stage::Applied | Stage::Observe => (Phase::After, 0),
+            _ => return,
+        };
+        match result {
+            Ok(()) => {
+                self.emit(Event::CheckPassed { step: self.path(id), phase, index });
+                if phase == Phase::Before && !self.may_go_on(id) {
+                    return;
+                }
+                self.next_check(id);
+            }
+            Err(failure) => self.check_failed(id, phase, failure),
+        }
+    }
+
+    fn check_failed(&mut self, id: NodeId, phase: Phase, failure: Failure) {
+        let construct = matches!(self.state.step(id).uses, Uses::Wait(_));
+        let (what, applied) = match phase {
+            _ if construct => ("the condition did not come to hold", false),
+            Phase::Before => ("a check before the step did not hold, and nothing was done", false),
+            Phase::After => ("the action was done, but a check after it did not hold", true),
+        };
+        let message = format!("{what}: {failure}");
+        let applied = applied && self.state.node(id).may_have_run();
+        self.fail(id, Failure { message, ..failure }, applied);
+    }
+
+    /// A construct, or whatever has nothing to check, has succeeded: the step's own outputs are worked out.
+    pub fn succeed(&mut self, id: NodeId, outputs: Value, how: Option<Success>) {
+        match self.outputs(id, outputs) {
+            Ok(outputs) => self.emit(Event::StepSucceeded { step: self.path(id), outputs, how }),
+            Err(failure) => {
+                let applied = self.state.node(id).may_have_run();
+                self.fail(id, failure, applied);
+            }
+        }
+    }
+
+    /// The action's outputs with the step's own, within the limit.
+    fn outputs(&self, id: NodeId, outputs: Value) -> Result<Value, Failure> {
+        let declared = &self.state.step(id).outputs;
+        if declared.is_empty() {
+            return Ok(trim(outputs, &[]));
+        }
+        let mut all = match &outputs {
+            Value::Object(map) => map.clone(),
+            _ => Map::new(),
+        };
+        let prior = self.intent_of(id).prior.clone();
+        for (name, template) in declared {
+            let extra = Bindings::new().with(Root::Result, outputs.clone()).with(Root::Prior, prior.clone());
+            let value = self.state.resolve(id, template, extra);
+            all.insert(name.clone(), value.map_err(|failure| Failure { message: format!("output `{name}`: {failure}"), ..failure })?);
+        }
+        let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
+        let trimmed = trim(Value::Object(all), &names);
+        let size = trimmed.to_string().len();
+        if size > OUTPUTS_LIMIT {
+            let failure = Failure::permanent(format!("its outputs take {size} bytes, and a step may keep {OUTPUTS_LIMIT}"));
+            return Err(failure.hint("let `outputs` pick the values that later steps need"));
+        }
+        Ok(trimmed)
+    }
+
+    /// The step has failed; what that means for the run follows from its rule.
+    pub fn fail(&mut self, id: NodeId, failure: Failure, applied: bool) {
+        let step = self.path(id);
+        let message = failure.message.clone();
+        self.emit(Event::StepFailed { step, failure, applied });
+        self.apply_rule(id, &message);
+    }
+
+    pub fn apply_rule(&mut self, id: NodeId, message: &str) {
+        if !matches!(self.state.mode, Mode::Forward | Mode::Paused) {
+            return;
+        }
+        let (rule, at) = self.state.rule(id);
+        let step = self.path(id);
+        match rule {
+            OnFailure::Continue => {}
+            OnFailure::Pause => {
+                if self.state.mode == Mode::Forward {
+                    self.emit(Event::RunStatusChanged {
+                        status: crate::model::status::RunStatus::Paused,
+                        reason: Some(format!("step {step} failed: {message}")),
+                    });
+                }
+            }
+            OnFailure::Rollback => {
+                let scope = match self.state.scope_of(at).call {
+                    None => crate::model::event::RollbackScope::Run,
+                    Some(call) => crate::model::event::RollbackScope::Call { step: self.path(call) },
+                };
+                self.emit(Event::RollbackBegan { scope, reason: format!("step {step} failed: {message}") });
+            }
+        }
+    }
+}
+
+/// Outputs within the limit: the largest values that nobody declared give way to null.
+fn trim(outputs: Value, keep: &[&str]) -> Value {
+    let Value::Object(mut map) = outputs else { return outputs };
+    let mut size = Value::Object(map.clone()).to_string().len();
+    if size <= OUTPUTS_LIMIT {
+        return Value::Object(map);
+    }
+    let mut sizes: Vec<(usize, String)> = map
+        .iter()
+        .filter(|(name, _)| !keep.contains(&name.as_str()))
+        .map(|(name, value)| (value.to_string().len(), name.clone()))
+        .collect();
+    sizes.sort_by(|a, b| b.cmp(a));
+    for (bytes, name) in sizes {
+        if size <= OUTPUTS_LIMIT {
+            break;
+        }
+        size -= bytes.saturating_sub(4);
+        map.insert(name, Value::Null);
+    }
+    Value::Object(map)
+}

@@ -1,0 +1,674 @@
+//! The one way in which a run's state changes: an event is folded into it. Evaluates nothing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::graph::Graphs;
+use super::state::{Counts, Detail, Kind, Mode, Node, NodeId, Scope, Stage, State};
+use crate::model::catalogue::Catalogue;
+use crate::model::definition::Definition;
+use crate::model::event::{Event, GateKind, Phase, ResetTo, RollbackScope, Success, Waiting};
+use crate::model::id::{RunId, StepPath};
+use crate::model::instruction::Command;
+use crate::model::outcome::{Applied, Verdict};
+use crate::model::run::RunSpec;
+use crate::model::status::{RunStatus, StepStatus};
+use crate::model::step::{OnFailure, Uses};
+
+impl State {
+    /// The state after the first event, [`Event::RunCreated`].
+    pub fn created(run: RunId, at: Timestamp, spec: &RunSpec, definition: Arc<Definition>, catalogue: Arc<Catalogue>) -> Self {
+        let mut state = Self {
+            run,
+            spec: Arc::new(spec.clone()),
+            graphs: Arc::new(Graphs::of(&definition)),
+            catalogue,
+            status: RunStatus::Running,
+            reason: None,
+            last_at: at,
+            folded: 1,
+            mode: Mode::Forward,
+            nodes: Vec::new(),
+            by_path: HashMap::new(),
+            scopes: Vec::new(),
+            considerable: BTreeSet::new(),
+            active: BTreeSet::new(),
+            holding: BTreeSet::new(),
+            concludable: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            counts: Counts::default(),
+            instructed: BTreeSet::new(),
+            last_scope: None,
+            rollback_open: false,
+            definition,
+        };
+        let root = state.definition.root.clone();
+        state.open_scope(&root, None, spec.params.clone().into(), spec.vars.clone().into());
+        state
+    }
+
+    /// Folds one event.
+    pub fn fold(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            // Only ever the first event, which made this state.
+            Event::RunCreated(_) => {}
+            Event::RunOwned { .. } => {
+                // The time since the last event, when nobody ran it, counts for nothing.
+                let last = self.last_at;
+                for id in self.active.clone() {
+                    let detail = self.node_mut(id).detail();
+                    if let Some(since) = detail.running_since {
+                        detail.spent_ms += (last.as_millisecond() - since.as_millisecond()).max(0);
+                        detail.running_since = Some(at);
+                    }
+                }
+            }
+            Event::RunStatusChanged { status, reason } => self.fold_run_status(*status, reason.clone()),
+            Event::RunOutputs { .. } | Event::DriftSeen { .. } => {}
+            Event::RollbackBegan { scope, reason } => {
+                self.mode = Mode::RollingBack(scope.clone());
+                self.last_scope = Some(scope.clone());
+                self.status = RunStatus::RollingBack;
+                self.reason = Some(reason.clone());
+                self.rollback_open = true;
+                match scope {
+                    RollbackScope::Run => self.release_holds(None),
+                    RollbackScope::Call { step } => self.release_holds(Some(step)),
+                    RollbackScope::Only { .. } => {}
+                }
+            }
+            Event::RollbackEnded { complete: false } => {
+                self.rollback_open = false;
+                self.mode = Mode::Ending(RunStatus::Stuck);
+            }
+            Event::RollbackEnded { complete: true } => {
+                self.rollback_open = false;
+                self.mode = match &self.last_scope {
+                    Some(RollbackScope::Call { .. }) => Mode::Forward,
+                    Some(RollbackScope::Only { .. }) => Mode::Paused,
+                    Some(RollbackScope::Run) | None => Mode::Ending(RunStatus::RolledBack),
+                };
+            }
+            Event::CancelBegan => {
+                self.mode = Mode::Cancelling;
+                self.release_holds(None);
+            }
+            Event::Instructed { id, by, command, .. } => {
+                self.instructed.insert(*id);
+                if matches!(command, Command::Cancel { .. }) {
+                    self.reason = Some(format!("cancelled by {by}"));
+                }
+            }
+            Event::InstructionRefused { id, .. } => {
+                self.instructed.insert(*id);
+            }
+            _ => {
+                if let Some(id) = event.step().and_then(|path| self.by_path.get(path).copied()) {
+                    self.fold_step(at, id, event);
+                }
+            }
+        }
+        self.last_at = at;
+        self.folded += 1;
+    }
+
+    fn fold_run_status(&mut self, status: RunStatus, reason: Option<String>) {
+        self.status = status;
+        self.reason = reason;
+        match status {
+            RunStatus::Paused => self.mode = Mode::Paused,
+            RunStatus::Running | RunStatus::Waiting => {
+                if matches!(self.mode, Mode::Paused | Mode::Finished) {
+                    self.mode = Mode::Forward;
+                }
+            }
+            RunStatus::RollingBack => {
+                if let (Mode::Paused, Some(scope)) = (&self.mode, &self.last_scope) {
+                    self.mode = Mode::RollingBack(scope.clone());
+                }
+            }
+            RunStatus::Succeeded
+            | RunStatus::SucceededWithFailures
+            | RunStatus::Failed
+            | RunStatus::RolledBack
+            | RunStatus::Stuck
+            | RunStatus::Cancelled => self.mode = Mode::Finished,
+        }
+    }
+
+    fn fold_step(&mut self, at: Timestamp, id: NodeId, event: &Event) {
+        // The stage first, the status last: what a change of status sets off looks at the stage.
+        match event {
+            Event::StepExpanded { items, .. } => {
+                self.expand(id, items);
+                self.stage(id, Stage::Group);
+            }
+            Event::PlaybookCalled { params, vars, .. } => {
+                if let Uses::Playbook { name, .. } = &self.step(id).uses {
+                    let name = name.clone();
+                    let scope = self.open_scope(&name, Some(id), params.clone().into(), vars.clone().into());
+                    self.node_mut(id).kind = Kind::Call { scope: Some(scope) };
+                }
+                self.stage(id, Stage::Group);
+            }
+            Event::StepWaiting { wait, .. } => {
+                self.pause_clock(id, at);
+                let stage = match wait {
+                    Waiting::Time { until } => Stage::Time(*until),
+                    Waiting::Approval { count, by, until, gate, .. } => {
+                        self.node_mut(id).detail().approved_by.clear();
+                        Stage::Gate { kind: *gate, count: *count, by: by.clone(), until: *until }
+                    }
+                    Waiting::Lock { .. } => Stage::Lock,
+                };
+                self.stage(id, stage);
+            }
+            Event::GateApproved { by, open, .. } => {
+                let rollback = matches!(self.node(id).stage, Stage::Gate { kind: GateKind::Rollback, .. });
+                let late = matches!(self.node(id).stage, Stage::Gate { kind: GateKind::Late, .. });
+                let detail = self.node_mut(id).detail();
+                detail.approved_by.push(by.clone());
+                if *open {
+                    if rollback {
+                        detail.revert_gate_cleared = true;
+                    } else if late {
+                        detail.late_cleared = true;
+                    } else {
+                        detail.gate_cleared = true;
+                    }
+                    self.stage(id, if rollback { Stage::RevertReady } else { Stage::Idle });
+                }
+            }
+            Event::WaitOver { .. } => {
+                let was_lock = matches!(self.node(id).stage, Stage::Lock);
+                let detail = self.node_mut(id).detail();
+                detail.time_cleared = true;
+                let started = detail.started;
+                if started {
+                    detail.running_since = Some(at);
+                }
+                self.stage(id, if was_lock { Stage::Observe } else { Stage::Idle });
+            }
+            Event::StepStarted { occurrence, inputs, intent, .. } => {
+                let has_before = !self.step(id).before.is_empty();
+                let detail = self.node_mut(id).detail();
+                detail.occurrence = *occurrence;
+                detail.inputs = Arc::new(inputs.clone());
+                detail.started = true;
+                detail.running_since = Some(at);
+                detail.spent_ms = 0;
+                match intent {
+                    Some(intent) => {
+                        detail.attempt += 1;
+                        detail.freeze(intent);
+                        self.stage(id, Stage::Apply);
+                    }
+                    None if has_before => self.stage(id, Stage::Check(Phase::Before, 0)),
+                    None => self.stage(id, Stage::Observe),
+                }
+            }
+            Event::AttemptStarted { attempt, intent, .. } => {
+                let detail = self.node_mut(id).detail();
+                detail.attempt = *attempt;
+                detail.freeze(intent);
+                self.stage(id, Stage::Apply);
+            }
+            Event::AttemptEnded { attempt, outcome, .. } => self.fold_attempt(id, *attempt, outcome),
+            Event::Verified { verdict, .. } => match verdict {
+                Verdict::Present { outputs } => {
+                    let detail = self.node_mut(id).detail();
+                    detail.outputs = Arc::new(outputs.clone());
+                    detail.recovered = true;
+                    detail.done = true;
+                    self.stage(id, Stage::Applied);
+                }
+                Verdict::Absent | Verdict::CannotTell { .. } | Verdict::InProgress { .. } => {
+                    if matches!(verdict, Verdict::Absent) {
+                        // It did not happen. What was recorded as prior stays: an earlier attempt may have reached the target.
+                        let detail = self.node_mut(id).detail();
+                        detail.recovered = false;
+                        detail.done = false;
+                    }
+                }
+            },
+            Event::RetryScheduled { until, failure, .. } => {
+                self.node_mut(id).detail().failure = Some(failure.clone());
+                self.stage(id, Stage::Retry(*until));
+            }
+            Event::CheckPassed { phase, index, .. } => self.stage(id, Stage::Check(*phase, index + 1)),
+            Event::StepSucceeded { outputs, how, .. } => {
+                if matches!(how, Some(Success::Unchanged)) {
+                    self.node_mut(id).detail().frozen = false;
+                }
+                self.node_mut(id).detail().outputs = Arc::new(outputs.clone());
+                self.end(id);
+            }
+            Event::StepFailed { failure, applied, .. } => {
+                let detail = self.node_mut(id).detail();
+                detail.failure = Some(failure.clone());
+                detail.frozen &= *applied;
+                self.end(id);
+            }
+            Event::StepSkipped { reason, .. } => {
+                self.node_mut(id).skip = Some(reason.clone());
+                self.end(id);
+            }
+            Event::StepUnknown { .. } => self.stage(id, Stage::Idle),
+            Event::StepReset { to, .. } => self.reset(id, *to),
+            Event::RevertStarted { .. } => {
+                self.node_mut(id).detail().revert_attempt += 1;
+                self.stage(id, Stage::RevertRead);
+            }
+            Event::RevertIntended { swaps, .. } => {
+                self.stage(id, if swaps.is_empty() { Stage::RevertFollow } else { Stage::RevertSwap(swaps.clone()) });
+            }
+            Event::RevertActionStarted { attempt, intent, .. } => {
+                let detail = self.node_mut(id).detail();
+                detail.revert_attempt = *attempt;
+                detail.revert_intent = Some(Arc::new((**intent).clone()));
+                self.stage(id, Stage::RevertAct);
+            }
+            Event::RevertEnded { outcome, .. } => {
+                let acting = matches!(self.node(id).stage, Stage::RevertAct);
+                match outcome {
+                    Applied::Applied { .. } => self.stage(id, Stage::RevertFollow),
+                    Applied::Unknown { .. } if acting => self.stage(id, Stage::RevertVerify),
+                    // The live values tell what came of it.
+                    Applied::Unknown { .. } | Applied::NotApplied { .. } if !acting => self.stage(id, Stage::RevertRead),
+                    Applied::Unknown { .. } | Applied::NotApplied { .. } | Applied::FailedWithEffect { .. } => {}
+                }
+            }
+            Event::RevertVerified { verdict, .. } => {
+                if matches!(verdict, Verdict::Present { .. }) {
+                    self.stage(id, Stage::RevertFollow);
+                }
+            }
+            Event::RevertRetryScheduled { until, attempt, .. } => {
+                self.node_mut(id).detail().revert_attempt = attempt - 1;
+                self.stage(id, Stage::RevertRetry(*until));
+            }
+            Event::RevertFollowed { .. } => {}
+            Event::StepRolledBack { .. } => {
+                let detail = self.node_mut(id).detail();
+                detail.frozen = false;
+                detail.revert_attempt = 0;
+                detail.revert_intent = None;
+                self.end(id);
+            }
+            Event::StepKept { blocks, .. } => {
+                self.node_mut(id).detail().kept_blocks = *blocks;
+                self.end(id);
+            }
+            Event::StepRollbackFailed { failure, .. } => {
+                let detail = self.node_mut(id).detail();
+                detail.failure = Some(failure.clone());
+                detail.revert_attempt = 0;
+                self.end(id);
+            }
+            // Run events and those without a bearing on the state.
+            Event::RunCreated(_)
+            | Event::RunOwned { .. }
+            | Event::RunStatusChanged { .. }
+            | Event::RunOutputs { .. }
+            | Event::RollbackBegan { .. }
+            | Event::RollbackEnded { .. }
+            | Event::CancelBegan
+            | Event::Instructed { .. }
+            | Event::InstructionRefused { .. }
+            | Event::DriftSeen { .. } => {}
+        }
+        if let Some(status) = event.step_status() {
+            let status = match (status, self.node(id).detail.as_ref().is_some_and(|detail| detail.started)) {
+                // A wait that is over within a step that has begun (a lock, the construct) goes on running.
+                (StepStatus::Pending, true) if matches!(event, Event::WaitOver { .. }) => StepStatus::Running,
+                _ => status,
+            };
+            self.set_status(id, status);
+        }
+    }
+
+    fn fold_attempt(&mut self, id: NodeId, attempt: u32, outcome: &Applied) {
+        let detail = self.node_mut(id).detail();
+        detail.attempt = detail.attempt.max(attempt);
+        match outcome {
+            Applied::Applied { outputs } => {
+                let detail = self.node_mut(id).detail();
+                detail.outputs = Arc::new(outputs.clone());
+                detail.done = true;
+                self.stage(id, Stage::Applied);
+            }
+            Applied::NotApplied { failure } => {
+                let detail = self.node_mut(id).detail();
+                detail.failure = Some(failure.clone());
+                // Certain of this attempt alone: where an earlier one may have reached the target, the prior value stays frozen.
+                if detail.frozen_by == attempt {
+                    detail.frozen = false;
+                }
+            }
+            Applied::FailedWithEffect { failure, .. } => self.node_mut(id).detail().failure = Some(failure.clone()),
+            Applied::Unknown { failure } => {
+                let detail = self.node_mut(id).detail();
+                if failure.message == super::recover::ENGINE_ENDED {
+                    detail.lost += 1;
+                }
+                detail.failure = Some(failure.clone());
+                self.stage(id, Stage::Verify);
+            }
+        }
+    }
+
+    fn reset(&mut self, id: NodeId, to: ResetTo) {
+        let group = self.is_group(id);
+        let instantiated = !self.children(id).is_empty();
+        let node = self.node_mut(id);
+        node.skip = None;
+        let stage = match to {
+            ResetTo::Pending | ResetTo::NextOccurrence => {
+                if let Some(detail) = node.detail.as_mut() {
+                    let next = detail.occurrence.max(1) + u32::from(to == ResetTo::NextOccurrence);
+                    // A frozen prior outlives the reset; whatever else was known of earlier attempts does not.
+                    let fresh = if detail.frozen {
+                        Detail {
+                            frozen: true,
+                            frozen_by: detail.frozen_by,
+                            intent: detail.intent.clone(),
+                            attempt: detail.attempt,
+                            lost: detail.attempt,
+                            ..Detail::default()
+                        }
+                    } else {
+                        Detail::default()
+                    };
+                    **detail = Detail {
+                        occurrence: next,
+                        time_cleared: detail.time_cleared,
+                        gate_cleared: detail.gate_cleared,
+                        late_cleared: detail.late_cleared,
+                        ..fresh
+                    };
+                }
+                if group && instantiated { Stage::Group } else { Stage::Idle }
+            }
+            ResetTo::Verify => {
+                let detail = node.detail();
+                detail.lost = detail.attempt;
+                Stage::Verify
+            }
+            ResetTo::Revert => {
+                node.detail().revert_attempt = 0;
+                Stage::RevertRead
+            }
+        };
+        self.stage(id, stage);
+        if group && instantiated {
+            self.set_status(id, StepStatus::Running);
+        }
+    }
+
+    /// Sets the stage and the timer that goes with it.
+    fn stage(&mut self, id: NodeId, stage: Stage) {
+        let timer = |stage: &Stage| match stage {
+            Stage::Time(at) | Stage::Retry(at) | Stage::RevertRetry(at) => Some(*at),
+            Stage::Gate { until, .. } => *until,
+            _ => None,
+        };
+        if let Some(at) = timer(&self.node(id).stage) {
+            self.timers.remove(&(at, id));
+        }
+        if let Some(at) = timer(&stage) {
+            self.timers.insert((at, id));
+        }
+        self.node_mut(id).stage = stage;
+    }
+
+    fn end(&mut self, id: NodeId) {
+        self.stage(id, Stage::Idle);
+        if let Some(detail) = self.node_mut(id).detail.as_mut() {
+            detail.running_since = None;
+        }
+    }
+
+    fn pause_clock(&mut self, id: NodeId, at: Timestamp) {
+        let detail = self.node_mut(id).detail();
+        if let Some(since) = detail.running_since.take() {
+            detail.spent_ms += (at.as_millisecond() - since.as_millisecond()).max(0);
+        }
+    }
+
+    /// The one place where a status changes, with everything that is counted by it.
+    fn set_status(&mut self, id: NodeId, new: StepStatus) {
+        let new = match self.step_is_group_reset(id, new) {
+            Some(status) => status,
+            None => new,
+        };
+        let old = self.node(id).status;
+        if old == new {
+            return;
+        }
+        let leaf = !self.is_group(id);
+        let old_ended = self.counts_as_ended(id);
+        if leaf {
+            *self.counter(old) -= usize::from(counted(old));
+            *self.counter(new) += usize::from(counted(new));
+        }
+        self.node_mut(id).status = new;
+        if new == StepStatus::Failed && self.rule(id).0 != OnFailure::Continue && matches!(self.mode, Mode::Forward | Mode::Paused) {
+            self.holding.insert(id);
+        } else {
+            self.holding.remove(&id);
+        }
+        if leaf {
+            if new == StepStatus::Pending || new.is_ended() || new == StepStatus::Unknown {
+                self.active.remove(&id);
+            } else {
+                self.active.insert(id);
+            }
+        }
+        let busy = |status: StepStatus| status != StepStatus::Pending && !status.is_ended();
+        if busy(old) != busy(new)
+            && let Some(parent) = self.node(id).parent
+            && let Kind::Each { busy: count, .. } = &mut self.node_mut(parent).kind
+        {
+            *count = if busy(new) { *count + 1 } else { count.saturating_sub(1) };
+        }
+        self.ended_changed(id, old_ended, self.counts_as_ended(id));
+        if new == StepStatus::Pending && self.node(id).open_needs == 0 {
+            self.considerable.insert(id);
+        } else if new != StepStatus::Pending {
+            self.considerable.remove(&id);
+        }
+    }
+
+    /// A group that is reset and has children runs on: it is not pending.
+    fn step_is_group_reset(&self, id: NodeId, new: StepStatus) -> Option<StepStatus> {
+        (new == StepStatus::Pending && self.is_group(id) && matches!(self.node(id).stage, Stage::Group)).then_some(StepStatus::Running)
+    }
+
+    /// Whether what comes after may look at it: a failure that holds the run up has not ended in this sense.
+    fn counts_as_ended(&self, id: NodeId) -> bool {
+        self.node(id).status.is_ended() && !self.holding.contains(&id)
+    }
+
+    fn ended_changed(&mut self, id: NodeId, was: bool, is: bool) {
+        if was == is {
+            return;
+        }
+        for dependent in self.dependents(id) {
+            let node = self.node_mut(dependent);
+            if is {
+                node.open_needs -= 1;
+                if node.open_needs == 0 && node.status == StepStatus::Pending {
+                    self.considerable.insert(dependent);
+                }
+            } else {
+                node.open_needs += 1;
+                self.considerable.remove(&dependent);
+            }
+        }
+        let Some(parent) = self.node(id).parent else {
+            let scope = &mut self.scopes[0];
+            scope.open = if is { scope.open - 1 } else { scope.open + 1 };
+            return;
+        };
+        let step = |open: &mut u32| {
+            *open = if is { *open - 1 } else { *open + 1 };
+            *open
+        };
+        let open = match self.node(parent).kind {
+            Kind::Each { .. } => match &mut self.node_mut(parent).kind {
+                Kind::Each { open, .. } => step(open),
+                Kind::Leaf | Kind::Call { .. } => unreachable!("just matched"),
+            },
+            Kind::Call { scope: Some(scope) } => step(&mut self.scopes[scope as usize].open),
+            Kind::Leaf | Kind::Call { scope: None } => unreachable!("only groups have children"),
+        };
+        if open == 0 {
+            self.concludable.insert(parent);
+        } else {
+            self.concludable.remove(&parent);
+        }
+    }
+
+    /// Failures no longer hold the run up: it is ending.
+    fn release_holds(&mut self, within: Option<&StepPath>) {
+        let prefix = within.map(|path| format!("{path}/"));
+        for id in self.holding.clone() {
+            if prefix.as_ref().is_none_or(|prefix| self.node(id).path.as_str().starts_with(prefix.as_str())) {
+                self.holding.remove(&id);
+                self.ended_changed(id, false, self.node(id).status.is_ended());
+            }
+        }
+    }
+
+    fn counter(&mut self, status: StepStatus) -> &mut usize {
+        match status {
+            StepStatus::Waiting => &mut self.counts.waiting,
+            StepStatus::Unknown => &mut self.counts.unknown,
+            StepStatus::RollbackFailed => &mut self.counts.rollback_failed,
+            StepStatus::Failed => &mut self.counts.failed,
+            StepStatus::Running | StepStatus::Verifying | StepStatus::RollingBack => &mut self.counts.working,
+            // Not counted: `counted` says so, and the caller adds nothing.
+            StepStatus::Pending | StepStatus::Succeeded | StepStatus::Skipped | StepStatus::RolledBack | StepStatus::Kept => {
+                &mut self.counts.working
+            }
+        }
+    }
+
+    fn open_scope(&mut self, playbook: &str, call: Option<NodeId>, params: Value, vars: Value) -> u32 {
+        let number = u32::try_from(self.scopes.len()).unwrap_or(u32::MAX);
+        let first = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let definition = Arc::clone(&self.definition);
+        let steps = &definition.playbooks[playbook].steps;
+        self.scopes.push(Scope {
+            playbook: playbook.into(),
+            call,
+            params: Arc::new(params),
+            vars: Arc::new(vars),
+            first,
+            open: u32::try_from(steps.len()).unwrap_or(u32::MAX),
+        });
+        let (base, item) = match call {
+            Some(call) => (Some(self.node(call).path.clone()), self.node(call).item.clone()),
+            None => (None, None),
+        };
+        self.nodes.reserve(steps.len());
+        for (at, step) in (0_u32..).zip(steps) {
+            let path = base.as_ref().map_or_else(|| StepPath::new(step.id.as_str()), |base| base.child(&step.id));
+            let kind = match (&step.for_each, &step.uses) {
+                (Some(_), _) => Kind::Each { first: 0, count: 0, open: 0, busy: 0, expanded: false },
+                (None, Uses::Playbook { .. }) => Kind::Call { scope: None },
+                (None, Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor { .. }) => Kind::Leaf,
+            };
+            let open_needs = self.graphs.get(playbook).needs[at as usize].len();
+            self.add_node(path, number, at, call, item.clone(), kind, u32::try_from(open_needs).unwrap_or(u32::MAX));
+        }
+        if steps.is_empty()
+            && let Some(call) = call
+        {
+            self.concludable.insert(call);
+        }
+        number
+    }
+
+    fn expand(&mut self, id: NodeId, items: &[(String, Value)]) {
+        let first = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let (path, scope, step) = (self.node(id).path.clone(), self.node(id).scope, self.node(id).step);
+        let call = matches!(self.step(id).uses, Uses::Playbook { .. });
+        for (key, item) in items {
+            let kind = if call { Kind::Call { scope: None } } else { Kind::Leaf };
+            self.add_node(path.instance(key), scope, step, Some(id), Some(Arc::new((key.clone(), item.clone()))), kind, 0);
+        }
+        self.node_mut(id).kind = Kind::Each { first, count, open: count, busy: 0, expanded: true };
+        if count == 0 {
+            self.concludable.insert(id);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a constructor with no meaning of its own")]
+    fn add_node(
+        &mut self,
+        path: StepPath,
+        scope: u32,
+        step: u32,
+        parent: Option<NodeId>,
+        item: Option<Arc<(String, Value)>>,
+        kind: Kind,
+        open_needs: u32,
+    ) {
+        let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        self.by_path.insert(path.clone(), id);
+        self.nodes.push(Node {
+            path,
+            scope,
+            step,
+            parent,
+            item,
+            kind,
+            status: StepStatus::Pending,
+            stage: Stage::Idle,
+            open_needs,
+            skip: None,
+            detail: None,
+        });
+        if open_needs == 0 {
+            self.considerable.insert(id);
+        }
+    }
+}
+
+fn counted(status: StepStatus) -> bool {
+    match status {
+        StepStatus::Waiting
+        | StepStatus::Unknown
+        | StepStatus::RollbackFailed
+        | StepStatus::Failed
+        | StepStatus::Running
+        | StepStatus::Verifying
+        | StepStatus::RollingBack => true,
+        StepStatus::Pending | StepStatus::Succeeded | StepStatus::Skipped | StepStatus::RolledBack | StepStatus::Kept => false,
+    }
+}
+
+impl State {
+    /// Works the lists of what is to be looked at out anew from the steps: after a takeover, or when a pause is over.
+    pub(super) fn rework(&mut self) {
+        for id in 0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX) {
+            if self.node(id).status == StepStatus::Pending && self.node(id).open_needs == 0 {
+                self.considerable.insert(id);
+            }
+            match self.node(id).stage {
+                Stage::Time(at) | Stage::Retry(at) | Stage::RevertRetry(at) => {
+                    self.timers.insert((at, id));
+                }
+                Stage::Gate { until: Some(at), .. } => {
+                    self.timers.insert((at, id));
+                }
+                _ => {}
+            }
+        }
+    }
+}

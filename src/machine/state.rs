@@ -1,0 +1,386 @@
+//! A run's state: the fold of its events.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::graph::Graphs;
+use crate::model::catalogue::Catalogue;
+use crate::model::definition::Definition;
+use crate::model::event::{GateKind, Phase, RollbackScope, SkipReason};
+use crate::model::id::{RunId, StepPath};
+use crate::model::inputs::ResolvedInputs;
+use crate::model::intent::Intent;
+use crate::model::outcome::Failure;
+use crate::model::run::RunSpec;
+use crate::model::status::{RunStatus, StepStatus};
+use crate::model::step::{OnFailure, Step, Uses};
+
+/// A step's place in [`State::nodes`].
+pub type NodeId = u32;
+
+/// A run's state.
+#[derive(Debug)]
+pub struct State {
+    /// The run.
+    pub run: RunId,
+    /// What it was started with.
+    pub spec: Arc<RunSpec>,
+    /// What it executes.
+    pub definition: Arc<Definition>,
+    /// What there is to know about the actions.
+    pub catalogue: Arc<Catalogue>,
+    /// Its status.
+    pub status: RunStatus,
+    /// Why it has that status.
+    pub reason: Option<String>,
+    /// When the last event was folded.
+    pub last_at: Timestamp,
+    /// How many events were folded.
+    pub folded: u64,
+    pub(super) mode: Mode,
+    pub(super) graphs: Arc<Graphs>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) by_path: HashMap<StepPath, NodeId>,
+    pub(super) scopes: Vec<Scope>,
+    /// Pending steps whose needs have all ended.
+    pub(super) considerable: BTreeSet<NodeId>,
+    /// Leaves that have begun and not ended, waiting ones included.
+    pub(super) active: BTreeSet<NodeId>,
+    /// Steps that failed and hold the run up (their rule is not `continue`).
+    pub(super) holding: BTreeSet<NodeId>,
+    /// Groups whose children have all ended.
+    pub(super) concludable: BTreeSet<NodeId>,
+    pub(super) timers: BTreeSet<(Timestamp, NodeId)>,
+    pub(super) counts: Counts,
+    /// Instructions that were taken or refused: one sent twice is done once.
+    pub(super) instructed: BTreeSet<uuid::Uuid>,
+    /// What the last rollback covered.
+    pub(super) last_scope: Option<RollbackScope>,
+    /// A rollback began and has not ended.
+    pub(super) rollback_open: bool,
+}
+
+/// What the run is about.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mode {
+    /// Steps start as their needs allow.
+    Forward,
+    /// Nothing new starts.
+    Paused,
+    /// Nothing new starts; then steps are taken back.
+    RollingBack(RollbackScope),
+    /// Nothing new starts; then the run ends.
+    Cancelling,
+    /// Only `always` steps start; then the run has this status.
+    Ending(RunStatus),
+    /// It has ended.
+    Finished,
+}
+
+/// Leaves by status, for questions that must not look at every step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub waiting: usize,
+    pub working: usize,
+    pub unknown: usize,
+    pub rollback_failed: usize,
+    pub failed: usize,
+}
+
+/// One playbook as it is executed: the root, or one call.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub playbook: Arc<str>,
+    pub call: Option<NodeId>,
+    pub params: Arc<Value>,
+    pub vars: Arc<Value>,
+    pub first: NodeId,
+    /// Children that have not ended.
+    pub open: u32,
+}
+
+/// One step, or one instance of a `for_each`.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub path: StepPath,
+    pub scope: u32,
+    pub step: u32,
+    pub parent: Option<NodeId>,
+    /// Key and item, in instances of a `for_each` and all that they call.
+    pub item: Option<Arc<(String, Value)>>,
+    pub kind: Kind,
+    pub status: StepStatus,
+    pub stage: Stage,
+    pub open_needs: u32,
+    pub skip: Option<SkipReason>,
+    pub detail: Option<Box<Detail>>,
+}
+
+/// Whether a node has children.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Leaf,
+    /// Its instances: `first` and how many; how many have not ended; how many have begun and not ended.
+    Each {
+        first: NodeId,
+        count: u32,
+        open: u32,
+        busy: u32,
+        expanded: bool,
+    },
+    /// The scope of the called playbook, once called.
+    Call {
+        scope: Option<u32>,
+    },
+}
+
+/// What a node that has not ended is about.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stage {
+    /// Not begun (or ended: the status says how).
+    Idle,
+    /// Waits for a time.
+    Time(Timestamp),
+    /// Waits for people.
+    Gate { kind: GateKind, count: u32, by: Vec<String>, until: Option<Timestamp> },
+    /// Waits for a lock; its observation goes on by itself.
+    Lock,
+    /// A condition is looked at.
+    Check(Phase, u32),
+    /// The object is read.
+    Observe,
+    /// An attempt is on its way.
+    Apply,
+    /// An attempt has worked: checks follow.
+    Applied,
+    /// The target is asked.
+    Verify,
+    /// Another attempt follows.
+    Retry(Timestamp),
+    /// Its children run.
+    Group,
+    /// Live values are read.
+    RevertRead,
+    /// Fields are swapped back.
+    RevertSwap(Vec<crate::model::change::Swap>),
+    /// The rollback action is on its way.
+    RevertAct,
+    /// The target is asked about the rollback action.
+    RevertVerify,
+    /// Another try follows.
+    RevertRetry(Timestamp),
+    /// The platform is looked at.
+    RevertFollow,
+    /// The rollback action's gate is open: it can start.
+    RevertReady,
+}
+
+/// What is known of a node that has begun.
+#[derive(Debug, Default)]
+pub(super) struct Detail {
+    pub occurrence: u32,
+    pub inputs: Arc<ResolvedInputs>,
+    pub started: bool,
+    /// A time it waited for has come.
+    pub time_cleared: bool,
+    pub gate_cleared: bool,
+    /// A person said to start although its time is over.
+    pub late_cleared: bool,
+    pub approved_by: Vec<String>,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// Of these, not counted against `retry.attempts`: the engine ended in the middle of them.
+    pub lost: u32,
+    pub intent: Option<Arc<Intent>>,
+    /// An attempt may have reached the target: the prior value is frozen.
+    pub frozen: bool,
+    /// The first attempt since nothing was frozen.
+    pub frozen_by: u32,
+    /// What the successful attempt gave, until the step has ended; then the step's outputs.
+    pub outputs: Arc<Value>,
+    pub recovered: bool,
+    /// An attempt has worked: whatever fails now, it is not made again unless the target says that it is gone.
+    pub done: bool,
+    pub failure: Option<Failure>,
+    pub revert_attempt: u32,
+    pub revert_intent: Option<Arc<Intent>>,
+    pub revert_gate_cleared: bool,
+    pub kept_blocks: bool,
+    /// Time used against `timeout`, in milliseconds, up to `running_since`.
+    pub spent_ms: i64,
+    pub running_since: Option<Timestamp>,
+}
+
+impl State {
+    /// The steps in order, with their paths and statuses.
+    pub fn steps(&self) -> impl Iterator<Item = (&StepPath, StepStatus)> {
+        self.nodes.iter().map(|node| (&node.path, node.status))
+    }
+
+    /// The status of a step.
+    pub fn step_status(&self, path: &StepPath) -> Option<StepStatus> {
+        self.by_path.get(path).map(|node| self.node(*node).status)
+    }
+
+    /// The outputs of a step that succeeded.
+    pub fn step_outputs(&self, path: &StepPath) -> Option<Arc<Value>> {
+        let node = self.node(*self.by_path.get(path)?);
+        (node.status == StepStatus::Succeeded).then(|| node.detail.as_ref().map(|detail| Arc::clone(&detail.outputs)))?
+    }
+
+    /// When the next timer is due.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Whether some step waits for a person: a gate, or an unknown outcome.
+    pub fn waits_for_person(&self) -> bool {
+        self.counts.unknown > 0
+            || self.active.iter().any(|node| matches!(self.node(*node).stage, Stage::Gate { .. }))
+            || matches!(self.status, RunStatus::Stuck)
+    }
+
+    /// Whether a step's outcome is unknown and waits for an operator.
+    pub fn has_unknown(&self) -> bool {
+        self.counts.unknown > 0
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id as usize]
+    }
+
+    pub(super) fn scope_of(&self, id: NodeId) -> &Scope {
+        &self.scopes[self.node(id).scope as usize]
+    }
+
+    /// The step that a node is a doing of.
+    pub(super) fn step(&self, id: NodeId) -> &Step {
+        let node = self.node(id);
+        &self.definition.playbooks[&*self.scopes[node.scope as usize].playbook].steps[node.step as usize]
+    }
+
+    /// Whether the node is an instance of a `for_each`.
+    pub(super) fn is_instance(&self, id: NodeId) -> bool {
+        self.node(id)
+            .parent
+            .is_some_and(|parent| matches!(self.node(parent).kind, Kind::Each { .. }) && self.node(parent).scope == self.node(id).scope)
+    }
+
+    /// The node that stands in the graph for this one: the `for_each` for its instances, else itself.
+    pub(super) fn graph_node(&self, id: NodeId) -> NodeId {
+        match self.node(id).parent {
+            Some(parent) if self.is_instance(id) => parent,
+            _ => id,
+        }
+    }
+
+    /// The nodes that need this one (empty for instances: their `for_each` is what is needed).
+    pub(super) fn dependents(&self, id: NodeId) -> Vec<NodeId> {
+        if self.is_instance(id) {
+            return Vec::new();
+        }
+        let scope = self.scope_of(id);
+        self.graphs.get(&scope.playbook).dependents[self.node(id).step as usize].iter().map(|at| scope.first + at).collect()
+    }
+
+    /// The nodes that this one needs.
+    pub(super) fn needs(&self, id: NodeId) -> Vec<NodeId> {
+        let scope = self.scope_of(id);
+        self.graphs.get(&scope.playbook).needs[self.node(id).step as usize].iter().map(|at| scope.first + at).collect()
+    }
+
+    /// The children of a group.
+    pub(super) fn children(&self, id: NodeId) -> std::ops::Range<NodeId> {
+        match self.node(id).kind {
+            Kind::Leaf | Kind::Call { scope: None } => 0..0,
+            Kind::Each { first, count, .. } => first..first + count,
+            Kind::Call { scope: Some(scope) } => {
+                let scope = &self.scopes[scope as usize];
+                let count = self.definition.playbooks[&*scope.playbook].steps.len();
+                scope.first..scope.first + u32::try_from(count).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
+    pub(super) fn is_group(&self, id: NodeId) -> bool {
+        !matches!(self.node(id).kind, Kind::Leaf)
+    }
+
+    /// What this step's failure means, and the step that says so: its own rule, else the caller's, else `pause`.
+    pub(super) fn rule(&self, id: NodeId) -> (OnFailure, NodeId) {
+        let mut at = id;
+        loop {
+            if let Some(rule) = self.step(at).on_failure {
+                return (rule, at);
+            }
+            match self.scope_of(at).call {
+                Some(call) => at = call,
+                None => return (OnFailure::Pause, id),
+            }
+        }
+    }
+
+    /// Whether a step belongs to an `always` step: itself, or one that called it.
+    pub(super) fn is_always(&self, id: NodeId) -> bool {
+        let mut at = id;
+        loop {
+            if self.step(at).always {
+                return true;
+            }
+            match self.scope_of(at).call {
+                Some(call) => at = call,
+                None => return false,
+            }
+        }
+    }
+
+    /// The action of a leaf, if it is one.
+    pub(super) fn action(&self, id: NodeId) -> Option<&str> {
+        match &self.step(id).uses {
+            Uses::Action { name, .. } => Some(name),
+            Uses::Wait(_) | Uses::Approve(_) | Uses::Playbook { .. } | Uses::Monitor { .. } => None,
+        }
+    }
+
+    /// How much of the step's `timeout` is left; `None`: it has none.
+    pub(super) fn time_left(&self, id: NodeId, now: Timestamp) -> Option<std::time::Duration> {
+        let limit = self.step(id).timeout?;
+        let spent = self.node(id).detail.as_ref().map_or(0, |detail| {
+            detail.spent_ms + detail.running_since.map_or(0, |since| now.as_millisecond() - since.as_millisecond()).max(0)
+        });
+        Some(limit.0.saturating_sub(std::time::Duration::from_millis(u64::try_from(spent).unwrap_or(0))))
+    }
+}
+
+impl Node {
+    pub(super) fn detail(&mut self) -> &mut Detail {
+        self.detail.get_or_insert_default()
+    }
+
+    pub(super) fn occurrence(&self) -> u32 {
+        self.detail.as_ref().map_or(1, |detail| detail.occurrence.max(1))
+    }
+
+    /// Whether an attempt may have changed something that has not been put back.
+    pub(super) fn may_have_run(&self) -> bool {
+        self.detail.as_ref().is_some_and(|detail| detail.frozen)
+    }
+}
+
+impl Detail {
+    pub(super) fn freeze(&mut self, intent: &Intent) {
+        self.intent = Some(Arc::new(intent.clone()));
+        self.done = false;
+        if !self.frozen {
+            self.frozen = true;
+            self.frozen_by = self.attempt;
+        }
+    }
+}

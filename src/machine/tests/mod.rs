@@ -1,0 +1,7 @@
+//! The machine against a simulated world: what it decides, and that a crash at any point changes nothing about the end.
+
+mod crashes;
+mod operators;
+mod random;
+mod rules;
+mod world;

@@ -1,0 +1,125 @@
+//! Instructions: which are taken when, and what follows.
+
+use serde_json::{Value, json};
+
+use super::world::{Driver, Fault, StepExt, World, call_once, definition, set, step};
+use crate::machine::decide::Input;
+use crate::model::event::Event;
+use crate::model::instruction::{Command, Instruction};
+use crate::model::status::{RunStatus, StepStatus};
+use crate::model::step::OnFailure;
+
+fn refusals(driver: &Driver) -> Vec<String> {
+    driver
+        .events()
+        .filter_map(|event| match event {
+            Event::InstructionRefused { why, .. } => Some(why.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn an_instruction_sent_twice_is_done_once() {
+    let mut driver = Driver::start(definition(vec![call_once("a")]), World::default().fault("a", Fault::AnswerLost(1)));
+    let instruction =
+        Instruction { id: uuid::Uuid::from_u128(5), by: "ana@desk".into(), command: Command::Retry { step: "a".into() }, reason: None };
+    driver.tell(Input::Instruction(instruction.clone()));
+    driver.tell(Input::Instruction(instruction));
+    driver.run();
+    assert_eq!(driver.world.calls["a"], 2, "the lost one and the one that the operator asked for");
+}
+
+#[test]
+fn skip_and_mark_done_answer_an_unknown_step() {
+    let start =
+        || Driver::start(definition(vec![call_once("a"), step("b").needs(&["a"])]), World::default().fault("a", Fault::AnswerLost(1)));
+    let mut skipped = start();
+    skipped.instruct(Command::Skip { step: "a".into() });
+    assert_eq!((skipped.status(), skipped.step("b")), (RunStatus::Succeeded, StepStatus::Skipped));
+    let mut done = start();
+    done.instruct(Command::MarkDone { step: "a".into(), outputs: json!({ "ticket": 7 }) });
+    assert_eq!((done.status(), done.step("b")), (RunStatus::Succeeded, StepStatus::Succeeded));
+    assert_eq!(done.state().step_outputs(&"a".into()).as_deref(), Some(&json!({ "ticket": 7 })));
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_the_reason() {
+    let mut driver = Driver::start(definition(vec![step("scale"), step("b").needs(&["scale"])]), World::default());
+    driver.instruct(Command::Retry { step: "scale".into() });
+    driver.instruct(Command::Approve { step: "scael".into() });
+    driver.instruct(Command::Resume);
+    driver.instruct(Command::Cancel { rollback: false });
+    let why = refusals(&driver);
+    assert_eq!(why.len(), 4);
+    assert_eq!(why[0], "scale is succeeded: only what failed, or whose outcome is unknown, can be tried again");
+    assert_eq!(why[1], "the run has no step scael; did you mean scale?");
+    assert_eq!(why[2], "the run is succeeded: there is nothing left to do");
+    assert_eq!(why[3], "the run is succeeded already: `runsheet rollback` takes back what it did");
+}
+
+#[test]
+fn rollback_of_one_step_names_what_relies_on_it() {
+    let mut driver = Driver::start(
+        definition(vec![set("a", "x", 1), set("b", "y", 1).needs(&["a"]), set("c", "z", 1)]),
+        World::of(&[("x", 0), ("y", 0), ("z", 0)]),
+    );
+    driver.instruct(Command::Rollback { only: vec!["a".into()] });
+    assert_eq!(refusals(&driver), ["b ran after, and need what would be taken back: name them too (--only b)"]);
+    driver.instruct(Command::Rollback { only: vec!["a".into(), "b".into()] });
+    assert_eq!((driver.world.fields["x"], driver.world.fields["y"], driver.world.fields["z"]), (0, 0, 1));
+    assert_eq!(driver.status(), RunStatus::Paused);
+    // And done again, as a second doing with a key of its own.
+    driver.instruct(Command::Resume);
+    assert_eq!(driver.status(), RunStatus::Succeeded);
+    assert_eq!((driver.world.fields["x"], driver.world.fields["y"]), (1, 1));
+    assert!(driver.events().any(|event| matches!(event, Event::StepStarted { occurrence: 2, .. })));
+}
+
+#[test]
+fn retry_of_one_step_leaves_the_others_failed() {
+    let mut driver = Driver::start(
+        definition(vec![set("a", "x", 1), set("b", "y", 1), step("end").needs(&["a", "b"])]),
+        World::of(&[("x", 0), ("y", 0)]).fault("a", Fault::Refused(1)).fault("b", Fault::Refused(1)),
+    );
+    assert_eq!(driver.status(), RunStatus::Paused);
+    driver.instruct(Command::Retry { step: "a".into() });
+    assert_eq!((driver.step("a"), driver.step("b"), driver.status()), (StepStatus::Succeeded, StepStatus::Failed, RunStatus::Paused));
+    driver.instruct(Command::Resume);
+    assert_eq!(driver.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn retry_of_a_failure_that_was_let_pass_brings_back_what_was_skipped_for_it() {
+    let mut driver = Driver::start(
+        definition(vec![set("a", "x", 1).on_failure(OnFailure::Continue), step("b").needs(&["a"]), step("c").needs(&["b"])]),
+        World::of(&[("x", 0)]).fault("a", Fault::Refused(1)),
+    );
+    assert_eq!((driver.status(), driver.step("c")), (RunStatus::SucceededWithFailures, StepStatus::Skipped));
+    driver.instruct(Command::Retry { step: "a".into() });
+    assert_eq!((driver.status(), driver.step("c")), (RunStatus::Succeeded, StepStatus::Succeeded));
+}
+
+#[test]
+fn a_failed_check_never_applies_again_unless_the_target_says_it_is_gone() {
+    // A `set` whose outputs cannot be worked out fails after its effect; retried, it is asked about, not done again.
+    let mut driver =
+        Driver::start(definition(vec![set("a", "x", 1).tries(1)]), World::of(&[("x", 0)]).fault("a", Fault::FailsWithEffect(1)));
+    assert_eq!(driver.status(), RunStatus::Paused);
+    driver.instruct(Command::Resume);
+    assert_eq!(driver.status(), RunStatus::Succeeded);
+    assert_eq!(driver.world.log, ["a: x 0 -> 1"]);
+}
+
+#[test]
+fn a_stuck_run_is_left_by_an_operator_alone() {
+    let mut driver = Driver::start(definition(vec![set("a", "x", 1)]), World::of(&[("x", 0)]).fault("a", Fault::RevertBroken));
+    driver.instruct(Command::Rollback { only: vec![] });
+    assert_eq!((driver.status(), driver.step("a")), (RunStatus::Stuck, StepStatus::RollbackFailed));
+    driver.instruct(Command::Resume);
+    assert!(refusals(&driver)[0].starts_with("the run is stuck"));
+    let mut by_hand = driver;
+    by_hand.world.fields.insert("x".into(), 0);
+    by_hand.instruct(Command::MarkDone { step: "a".into(), outputs: Value::Null });
+    assert_eq!((by_hand.status(), by_hand.step("a")), (RunStatus::RolledBack, StepStatus::RolledBack));
+}
