@@ -113,13 +113,13 @@ pub fn decide(machine: Machine, now: Timestamp, input: Input) -> (Machine, Decis
         Input::Instruction(instruction) => draft.instruct(instruction),
         Input::Tick => {}
         Input::Answer { node, token, answer } => {
-            if draft.flight.tasks.get(&node) == Some(&token) {
+            if draft.flight.holds(node, token) {
                 draft.flight.landed(node);
                 draft.answered(node, answer);
             }
         }
         Input::LockHeld { node, token, object, holder } => {
-            if draft.flight.tasks.get(&node) == Some(&token) {
+            if draft.flight.holds(node, token) {
                 draft.lock_held(node, object, holder);
             }
         }

@@ -36,7 +36,8 @@ impl Draft<'_> {
     /// Asks for a task. The step holds it until its answer comes.
     pub fn issue(&mut self, id: NodeId, what: What, effect: Effect, timeout: Option<Duration>) {
         let token = self.flight.token();
-        self.flight.tasks.insert(id, token);
+        let applies = matches!(what, What::Apply { .. } | What::RevertApply { .. });
+        self.flight.tasks.insert(id, (token, applies));
         let node = self.state.node(id);
         let attempt = node.detail.as_ref().map_or(0, |detail| detail.attempt);
         self.tasks.push(Task { step: node.path.clone(), node: id, token, what, effect, occurrence: node.occurrence(), attempt, timeout });
@@ -44,7 +45,7 @@ impl Draft<'_> {
 
     /// Lets go of a step's task, which only reads or waits.
     pub fn drop_task(&mut self, id: NodeId) {
-        self.dropped.extend(self.flight.tasks.remove(&id));
+        self.dropped.extend(self.flight.tasks.remove(&id).map(|(token, _)| token));
         self.flight.free(id);
     }
 

@@ -8,8 +8,8 @@ use super::unwind::Unwind;
 /// Tasks on their way, and steps that wait for a slot.
 #[derive(Debug, Default)]
 pub struct Flight {
-    /// The token of the task that each step holds.
-    pub(super) tasks: HashMap<NodeId, u64>,
+    /// The token of the task that each step holds, and whether it may reach the target.
+    pub(super) tasks: HashMap<NodeId, (u64, bool)>,
     /// How many of these count against `max_parallel`.
     pub(super) slots: u32,
     /// Which of them do.
@@ -29,9 +29,25 @@ impl Flight {
         self.tasks.len()
     }
 
+    /// The steps that hold a task: step, token, and whether it may reach the target.
+    pub fn holders(&self) -> Vec<(NodeId, u64, bool)> {
+        self.tasks.iter().map(|(node, (token, applies))| (*node, *token, *applies)).collect()
+    }
+
+    /// These tasks were not started after all: the process is leaving.
+    pub fn forget(&mut self, nodes: impl Iterator<Item = NodeId>) {
+        nodes.for_each(|node| {
+            self.tasks.remove(&node);
+        });
+    }
+
     pub(super) fn token(&mut self) -> u64 {
         self.next_token += 1;
         self.next_token
+    }
+
+    pub(super) fn holds(&self, node: NodeId, token: u64) -> bool {
+        self.tasks.get(&node).is_some_and(|(held, _)| *held == token)
     }
 
     pub(super) fn landed(&mut self, node: NodeId) {

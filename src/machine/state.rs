@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::graph::Graphs;
 use crate::model::catalogue::Catalogue;
+use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
 use crate::model::event::{GateKind, Phase, RollbackScope, SkipReason};
 use crate::model::id::{RunId, StepPath};
@@ -61,6 +62,19 @@ pub struct State {
     pub(super) last_scope: Option<RollbackScope>,
     /// A rollback began and has not ended.
     pub(super) rollback_open: bool,
+}
+
+/// What one finished step has put in place.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The step.
+    pub step: StepPath,
+    /// Which doing of it.
+    pub occurrence: u32,
+    /// Its action.
+    pub action: String,
+    /// Its intent.
+    pub intent: Arc<Intent>,
 }
 
 /// What the run is about.
@@ -246,6 +260,47 @@ impl State {
     /// Whether a step's outcome is unknown and waits for an operator.
     pub fn has_unknown(&self) -> bool {
         self.counts.unknown > 0
+    }
+
+    /// What the run is known to change before it begins: the objects of every step whose inputs need no other step. Sorted.
+    pub fn foreseeable_objects(&self) -> Vec<ObjectRef> {
+        let known = [crate::expr::Root::Params, crate::expr::Root::Vars, crate::expr::Root::Target];
+        let mut objects: Vec<ObjectRef> = (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
+            .filter(|id| !self.node(*id).status.is_ended())
+            .filter_map(|id| {
+                let Uses::Action { name, with, .. } = &self.step(id).uses else { return None };
+                let entry = self.catalogue.get(name)?;
+                if !crate::expr::references(with).roots.iter().all(|root| known.contains(root)) {
+                    return None;
+                }
+                let inputs = self.resolve(id, with, crate::expr::Bindings::new()).ok()?;
+                Some((entry.touches)(&inputs, self.spec.target.as_ref()))
+            })
+            .flatten()
+            .collect();
+        objects.sort();
+        objects.dedup();
+        objects
+    }
+
+    /// What finished steps have put in place and not taken back: where drift is looked for. Of several changes of one field, the last.
+    pub fn standing_changes(&self) -> Vec<Standing> {
+        let mut last: HashMap<(ObjectRef, String), usize> = HashMap::new();
+        let mut found: Vec<Standing> = Vec::new();
+        for node in self.nodes.iter().filter(|node| node.status == StepStatus::Succeeded) {
+            let (Some(detail), Uses::Action { name, .. }) = (&node.detail, &self.definition.playbooks[&*self.scopes[node.scope as usize].playbook].steps[node.step as usize].uses) else {
+                continue;
+            };
+            let Some(intent) = detail.intent.as_ref().filter(|intent| detail.frozen && !intent.changes.is_empty()) else { continue };
+            for change in &intent.changes {
+                if let Some(earlier) = last.insert((change.object.clone(), change.field.clone()), found.len()) {
+                    found[earlier].intent = Arc::default();
+                }
+            }
+            found.push(Standing { step: node.path.clone(), occurrence: detail.occurrence, action: name.clone(), intent: Arc::clone(intent) });
+        }
+        found.retain(|standing| !standing.intent.changes.is_empty());
+        found
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {

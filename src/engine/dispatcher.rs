@@ -1,0 +1,454 @@
+//! The loop around the machine: inputs in, events committed, tasks out. One thread, and the only one that touches the machine.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use futures::executor::block_on;
+use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::executor::Executor;
+use super::held_locks::HeldLocks;
+use super::planning::ActionPlanning;
+use super::{crash, drift, inbox};
+use crate::environment::{Redactor, SecretValues};
+use crate::machine::decide::{Answer, Decision, Input, Machine, decide};
+use crate::machine::flight::Flight;
+use crate::machine::task::Task;
+use crate::machine::State;
+use crate::model::change::ObjectRef;
+use crate::model::event::Event;
+use crate::model::id::RunId;
+use crate::model::instruction::{Command, Instruction};
+use crate::model::outcome::{Applied, Failure};
+use crate::model::run::TargetSpec;
+use crate::model::status::RunStatus;
+use crate::ports::action::Actions;
+use crate::ports::clock::Clock;
+use crate::ports::journal::{Append, Journal, JournalError};
+use crate::ports::lock::Locks;
+use crate::ports::observer::Observer;
+
+/// The most inputs that go into one commit.
+const BATCH: usize = 256;
+/// A wait for a time that is nearer than this is stayed for.
+const NEAR: SignedDuration = SignedDuration::from_hours(1);
+/// The longest sleep: a wall clock that was set is noticed within this.
+const NAP: Duration = Duration::from_secs(20);
+
+/// Everything a run needs from outside.
+pub struct Setup {
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// The actions.
+    pub actions: Actions,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+    /// Locks on what is touched.
+    pub locks: Arc<dyn Locks>,
+    /// The run's secrets.
+    pub secrets: SecretValues,
+    /// The run's target.
+    pub target: Option<TargetSpec>,
+    /// The run's folder for files.
+    pub files: PathBuf,
+    /// Who runs it: `name@host`.
+    pub by: String,
+    /// This machine's name.
+    pub host: String,
+    /// What this process appends with, from [`Journal::own`].
+    pub epoch: u64,
+    /// Wait for locks that others hold, at the start, instead of refusing.
+    pub wait_for_locks: bool,
+    /// How long it stays.
+    pub stay: Stay,
+    /// Instructions that come with the start: `resume`, `rollback`.
+    pub instructions: Vec<Instruction>,
+    /// Where signals come from.
+    pub stop: Receiver<Stop>,
+    /// The runtime that tasks run on.
+    pub runtime: Handle,
+}
+
+/// How long the loop stays with a run that only waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// As long as there is anything to wait for.
+    Always,
+    /// Not for people, nor for times more than an hour away.
+    WhileItGoesOn,
+}
+
+/// A signal from outside. They only escalate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Start nothing new, let what runs finish, leave the run paused.
+    Gently,
+    /// End now; what was on its way is unknown.
+    Now,
+}
+
+/// How the loop ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The run's status.
+    pub status: RunStatus,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// Whether a signal ended it.
+    pub interrupted: bool,
+    /// Whether an outcome is unknown and waits for an operator.
+    pub unknown: bool,
+    /// Instructions that were refused, with the reason.
+    pub refused: Vec<(uuid::Uuid, String)>,
+}
+
+/// Why the loop could not go on. The run can be resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A commit failed: nothing after it was done.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What the run would change is locked by somebody else.
+    #[error("{object} is locked by {by}")]
+    Locked {
+        /// On what.
+        object: ObjectRef,
+        /// Who holds it.
+        by: String,
+    },
+    /// A lock could not even be tried.
+    #[error(transparent)]
+    Lock(#[from] crate::ports::lock::LockError),
+}
+
+/// What the loop is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Input(Input),
+    Instruction(Instruction),
+}
+
+struct Dispatcher {
+    setup: Setup,
+    run: RunId,
+    machine: Option<Machine>,
+    seq: u64,
+    executor: Arc<Executor>,
+    locks: Arc<HeldLocks>,
+    inputs: Receiver<Message>,
+    to: Sender<Message>,
+    aborts: HashMap<u64, AbortHandle>,
+    /// Answers of actions that need no task of their own.
+    ready: Vec<Input>,
+    leaving: bool,
+    interrupted: bool,
+    locks_were_away: bool,
+    refused: Vec<(uuid::Uuid, String)>,
+}
+
+/// Runs until there is nothing left to do, or to stay for. Blocks its thread.
+///
+/// # Errors
+/// [`EngineError`]; whatever was committed stays, and `resume` goes on from it.
+pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
+    let run = state.run;
+    let (to, inputs) = channel();
+    let holder = format!("run {} of {}, process {} on {}", run.short(), state.spec.playbook, std::process::id(), setup.host);
+    let locks = HeldLocks::new(Arc::clone(&setup.locks), holder);
+    take_foreseeable(&state, &locks, setup.wait_for_locks)?;
+    let executor = Arc::new(Executor {
+        run,
+        actions: setup.actions.clone(),
+        target: setup.target.clone(),
+        secrets: setup.secrets.clone(),
+        redactor: Redactor::of(&setup.secrets),
+        observer: Arc::clone(&setup.observer),
+        journal: Arc::clone(&setup.journal),
+        locks: Arc::clone(&locks),
+        files: setup.files.clone(),
+        to: to.clone(),
+    });
+    let planner = Arc::new(ActionPlanning::new(setup.actions.clone()));
+    let seq = state.folded;
+    let locks_were_away = seq > 1;
+    let machine = Some(Machine { state, flight: Flight::default(), planner });
+    let mailbox = setup.runtime.spawn(inbox::watch(Arc::clone(&setup.journal), run, to.clone()));
+    let mut dispatcher = Dispatcher {
+        run,
+        machine,
+        seq,
+        executor,
+        locks,
+        inputs,
+        to,
+        aborts: HashMap::new(),
+        ready: Vec::new(),
+        leaving: false,
+        interrupted: false,
+        locks_were_away,
+        refused: Vec::new(),
+        setup,
+    };
+    let result = dispatcher.run();
+    mailbox.abort();
+    dispatcher.aborts.values().for_each(AbortHandle::abort);
+    result
+}
+
+/// Takes the locks of everything that the run is known to change, in sorted order.
+fn take_foreseeable(state: &State, locks: &Arc<HeldLocks>, wait: bool) -> Result<(), EngineError> {
+    let objects = state.foreseeable_objects();
+    loop {
+        match locks.take(&objects)? {
+            // Held, though not in use yet.
+            Ok(in_use) => {
+                drop(in_use);
+                return Ok(());
+            }
+            Err((object, by)) if !wait => return Err(EngineError::Locked { object, by }),
+            Err(_) => std::thread::sleep(Duration::from_millis(250)),
+        }
+    }
+}
+
+impl Dispatcher {
+    fn state(&self) -> &State {
+        match &self.machine {
+            Some(machine) => &machine.state,
+            None => unreachable!("the machine is away only within `decide`"),
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        self.machine.as_ref().map_or(0, |machine| machine.flight.tasks())
+    }
+
+    fn run(&mut self) -> Result<Ended, EngineError> {
+        let owned = Input::Owned { pid: std::process::id(), host: self.setup.host.clone(), by: self.setup.by.clone() };
+        let first: Vec<Message> = std::iter::once(Message::Input(owned))
+            .chain(std::mem::take(&mut self.setup.instructions).into_iter().map(Message::Instruction))
+            .collect();
+        self.process(first)?;
+        loop {
+            self.signals()?;
+            if self.is_over() {
+                return Ok(self.ended());
+            }
+            let batch = self.next_batch();
+            self.process(batch)?;
+        }
+    }
+
+    fn ended(&mut self) -> Ended {
+        self.locks.release();
+        let refused = std::mem::take(&mut self.refused);
+        let state = self.state();
+        Ended { status: state.status, reason: state.reason.clone(), interrupted: self.interrupted, unknown: state.has_unknown(), refused }
+    }
+
+    /// Whether there is nothing left to do here.
+    fn is_over(&self) -> bool {
+        if self.tasks() > 0 || !self.ready.is_empty() {
+            return false;
+        }
+        let state = self.state();
+        if self.leaving {
+            return true;
+        }
+        match state.status {
+            RunStatus::Succeeded
+            | RunStatus::SucceededWithFailures
+            | RunStatus::Failed
+            | RunStatus::RolledBack
+            | RunStatus::Stuck
+            | RunStatus::Cancelled
+            | RunStatus::Paused => true,
+            RunStatus::Running | RunStatus::RollingBack => false,
+            RunStatus::Waiting => {
+                self.setup.stay == Stay::WhileItGoesOn
+                    && state.next_timer().is_none_or(|at| state.waits_for_person() || at.duration_since(self.setup.clock.now()) > NEAR)
+            }
+        }
+    }
+
+    /// Carries out what signals ask for.
+    fn signals(&mut self) -> Result<(), EngineError> {
+        while let Ok(stop) = self.setup.stop.try_recv() {
+            self.interrupted = true;
+            match stop {
+                Stop::Gently => {
+                    let id = uuid::Uuid::now_v7();
+                    let instruction = Instruction { id, by: self.setup.by.clone(), command: Command::Pause, reason: Some("interrupted".into()) };
+                    self.process(vec![Message::Instruction(instruction)])?;
+                    // What cannot be paused (a run that is ending) is left as it is once its tasks have ended.
+                    if self.state().status != RunStatus::Paused {
+                        self.leaving = true;
+                    }
+                }
+                Stop::Now => {
+                    self.leaving = true;
+                    self.cut_everything()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every task now. What was being applied is unknown.
+    fn cut_everything(&mut self) -> Result<(), EngineError> {
+        let cut: Vec<u64> = self.aborts.keys().copied().collect();
+        for token in &cut {
+            if let Some(abort) = self.aborts.remove(token) {
+                abort.abort();
+            }
+        }
+        let nodes = self.machine.as_ref().map(|machine| machine.flight.holders()).unwrap_or_default();
+        let inputs = nodes
+            .into_iter()
+            .filter(|(_, _, applies)| *applies)
+            .map(|(node, token, _)| {
+                let failure = Failure::transient("it was cut off by an interrupt");
+                Message::Input(Input::Answer { node, token, answer: Answer::Applied(Applied::Unknown { failure }) })
+            })
+            .collect();
+        self.process(inputs)?;
+        if let Some(machine) = self.machine.as_mut() {
+            machine.flight = Flight::default();
+        }
+        Ok(())
+    }
+
+    /// Waits for something to happen, and takes whatever else has happened by then.
+    fn next_batch(&mut self) -> Vec<Message> {
+        let mut batch: Vec<Message> = self.ready.drain(..).map(Message::Input).collect();
+        if batch.is_empty() {
+            let until = self.state().next_timer().map(|at| until(self.setup.clock.now(), at));
+            // Signals come by another way, and are looked for at least this often.
+            let nap = until.unwrap_or(NAP).min(Duration::from_millis(100));
+            match self.inputs.recv_timeout(nap) {
+                Ok(message) => batch.push(message),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.state().next_timer().is_some_and(|at| at <= self.setup.clock.now()) {
+                        batch.push(Message::Input(Input::Tick));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the dispatcher keeps a sender"),
+            }
+        }
+        while batch.len() < BATCH {
+            match self.inputs.try_recv() {
+                Ok(message) => batch.push(message),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        batch
+    }
+
+    /// Decides on these, commits what happened, then does what is to be done.
+    fn process(&mut self, batch: Vec<Message>) -> Result<(), EngineError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let now = self.setup.clock.now();
+        let mut events = Vec::new();
+        let mut tasks: Vec<Task> = Vec::new();
+        let mut dropped = Vec::new();
+        let mut taken = Vec::new();
+        for message in batch {
+            let input = match message {
+                Message::Input(Input::Answer { node, token, answer }) => {
+                    self.aborts.remove(&token);
+                    Input::Answer { node, token, answer }
+                }
+                Message::Input(input) => input,
+                Message::Instruction(instruction) => {
+                    taken.push(instruction.id);
+                    Input::Instruction(instruction)
+                }
+            };
+            let Some(machine) = self.machine.take() else { unreachable!("the machine is away only within `decide`") };
+            let (machine, decision) = decide(machine, now, input);
+            self.machine = Some(machine);
+            let Decision { events: more, tasks: asked, dropped: let_go } = decision;
+            events.extend(more);
+            tasks.extend(asked);
+            dropped.extend(let_go);
+        }
+        if !events.is_empty() || !taken.is_empty() {
+            self.commit(now, events, taken)?;
+        }
+        for token in dropped {
+            tasks.retain(|task| task.token != token);
+            if let Some(abort) = self.aborts.remove(&token) {
+                abort.abort();
+            }
+        }
+        if self.leaving {
+            // Recovery finds what was intended and not done.
+            if let Some(machine) = self.machine.as_mut() {
+                machine.flight.forget(tasks.iter().map(|task| task.node));
+            }
+            return Ok(());
+        }
+        for task in tasks {
+            self.begin(task);
+        }
+        self.locks_and_drift();
+        Ok(())
+    }
+
+    fn commit(&mut self, at: Timestamp, events: Vec<Event>, taken: Vec<uuid::Uuid>) -> Result<(), EngineError> {
+        for event in &events {
+            if let Event::InstructionRefused { id, why, .. } = event {
+                self.refused.push((*id, why.clone()));
+            }
+        }
+        crash::point("before-commit");
+        let append = Append { run: self.run, after: self.seq, epoch: self.setup.epoch, at, events, taken };
+        let records = block_on(self.setup.journal.append(append))?;
+        crash::point("commit");
+        if let Some(last) = records.last() {
+            self.seq = last.seq;
+        }
+        self.setup.observer.committed(self.run, &records);
+        Ok(())
+    }
+
+    fn begin(&mut self, task: Task) {
+        if let Some(answer) = self.executor.immediate(&task) {
+            self.ready.push(Input::Answer { node: task.node, token: task.token, answer });
+            return;
+        }
+        let token = task.token;
+        let handle = self.setup.runtime.spawn(Arc::clone(&self.executor).carry_out(task));
+        self.aborts.insert(token, handle.abort_handle());
+    }
+
+    /// Locks are held only while something is being done; when they come back, it is looked for drift.
+    fn locks_and_drift(&mut self) {
+        let idle = self.tasks() == 0 && self.ready.is_empty();
+        let status = self.state().status;
+        let waits = matches!(status, RunStatus::Waiting | RunStatus::Paused) || status.is_finished();
+        if idle && waits {
+            self.locks_were_away |= self.locks.release();
+        } else if self.locks_were_away && matches!(status, RunStatus::Running) {
+            self.locks_were_away = false;
+            let standing = self.state().standing_changes();
+            if !standing.is_empty() {
+                self.setup.runtime.spawn(drift::look(Arc::clone(&self.executor), standing, self.to.clone()));
+            }
+        }
+    }
+}
+
+/// How long until then; nothing where it is over.
+fn until(now: Timestamp, at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default()
+}

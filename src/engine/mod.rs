@@ -1,0 +1,19 @@
+//! The async shell around the machine: it commits what the machine decides, carries out what it asks for, and tells it what came of it.
+//!
+//! Architecture invariant: a task starts only after the commit of the events that came with it; a commit that failed ends the process's work on the run.
+//! Nothing here decides what a step's outcome means.
+
+mod answer;
+mod crash;
+mod dispatcher;
+mod drift;
+mod executor;
+mod held_locks;
+mod inbox;
+pub mod lock_files;
+pub mod ownership;
+mod planning;
+mod step_log;
+
+pub use dispatcher::{Ended, EngineError, Setup, Stay, Stop, drive};
+pub use planning::ActionPlanning;
