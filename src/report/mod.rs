@@ -1,0 +1,29 @@
+//! What people see: events to text, tables, frames and JSON.
+//!
+//! [`RunView`] is folded from a run's records; every page is a function of it. [`live::LiveView`] and [`plain::PlainView`] show a run while it goes
+//! on: `app` hands them what its observers are told.
+//!
+//! Architecture invariant: nothing here decides anything or reads a journal; `report` depends on `model` alone (`tests/it/layers.rs`).
+
+pub mod commands;
+mod fold;
+pub mod needs;
+pub mod outline;
+pub mod owed;
+pub mod step_view;
+pub mod style;
+pub mod text;
+pub mod view;
+
+pub use commands::Suggestion;
+pub use needs::{Need, NeedKind, Needs};
+pub use outline::Outline;
+pub use owed::{Owed, OwedWhat};
+pub use step_view::StepView;
+pub use style::{Role, Style};
+pub use view::RunView;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod view_tests;
