@@ -12,7 +12,7 @@ use crate::model::event::{Event, Record, ResetTo, Success};
 use crate::model::id::StepPath;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
-use crate::model::status::{RunStatus, StepStatus};
+use crate::model::status::RunStatus;
 
 /// The action whose attempts run on this machine.
 const COMMAND: &str = "command";
@@ -378,9 +378,4 @@ pub(super) fn scope_in_words(scope: &crate::model::event::RollbackScope) -> Stri
             super::text::clean(&format!("{}{more}", shown.join(", ")))
         }
     }
-}
-
-/// Whether a status is one in which the step has something to say on its own line.
-pub(super) fn is_active(status: StepStatus) -> bool {
-    !matches!(status, StepStatus::Pending | StepStatus::Succeeded | StepStatus::Skipped | StepStatus::RolledBack | StepStatus::Kept)
 }

@@ -7,9 +7,13 @@
 
 pub mod commands;
 mod fold;
+pub mod frame;
+pub mod lines;
+pub mod live;
 pub mod needs;
 pub mod outline;
 pub mod owed;
+pub mod plain;
 pub mod step_view;
 pub mod style;
 pub mod text;
@@ -23,7 +27,18 @@ pub use step_view::StepView;
 pub use style::{Role, Style};
 pub use view::RunView;
 
+/// `SANDBOX: no environment was changed`, and how many commands ran on this machine, if any.
+pub fn sandbox_notice(view: &RunView) -> String {
+    let notice = "SANDBOX: no environment was changed";
+    match view.commands_run() {
+        0 => notice.to_owned(),
+        commands => format!("{notice}; {} ran on this machine", text::count(commands, "command")),
+    }
+}
+
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod frame_tests;
 #[cfg(test)]
 mod view_tests;

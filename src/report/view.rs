@@ -272,7 +272,7 @@ impl RunView {
     }
 
     /// The steps of this status, as they appeared. Costs only what is taken.
-    pub fn with_status(&self, status: StepStatus) -> impl Iterator<Item = &StepView> {
+    pub fn with_status(&self, status: StepStatus) -> impl DoubleEndedIterator<Item = &StepView> {
         self.by_status[status as usize].iter().map(|at| &self.steps[*at as usize])
     }
 
