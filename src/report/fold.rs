@@ -46,6 +46,9 @@ impl RunView {
                 self.owner = Some(Owner { pid: *pid, host: host.clone(), by: by.clone() });
             }
             Event::RunStatusChanged { status, reason } => {
+                if self.status != *status {
+                    self.status_since = Some(record.at);
+                }
                 self.status = *status;
                 self.reason.clone_from(reason);
                 if *status == RunStatus::Running {
@@ -130,7 +133,11 @@ impl RunView {
         let step = &self.steps[at as usize];
         if step.intent.is_some() {
             let key = (step.intent_seq, at);
-            if step.effect == EffectState::None { self.open.remove(&key) } else { self.open.insert(key) };
+            if step.effect == EffectState::None {
+                self.open.remove(&key)
+            } else {
+                self.open.insert(key)
+            };
         }
     }
 }

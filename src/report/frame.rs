@@ -104,7 +104,8 @@ fn footer(view: &RunView, style: &Style) -> Vec<String> {
         (totals.ended(), totals.all(), "")
     };
     let all = all.max(done);
-    let mut line = format!("{}  {done}/{}{what}", bar(style, done as u64, all as u64, (style.width / 4).clamp(8, 40)), text::count(all, "step"));
+    let mut line =
+        format!("{}  {done}/{}{what}", bar(style, done as u64, all as u64, (style.width / 4).clamp(8, 40)), text::count(all, "step"));
     for status in [
         StepStatus::Running,
         StepStatus::Verifying,
@@ -133,7 +134,7 @@ fn footer(view: &RunView, style: &Style) -> Vec<String> {
 }
 
 /// The steps: all of them in the playbook's order where there is room, else those that matter most.
-fn rows(view: &RunView, live: &Live, style: &Style, room: usize) -> Vec<String> {
+pub(super) fn rows(view: &RunView, live: &Live, style: &Style, room: usize) -> Vec<String> {
     if view.len() <= room {
         let steps: Vec<_> = view.steps().map(|step| (step, "  ".repeat(step.depth as usize) + &text::clean(step.name()))).collect();
         return table(&steps, view, live, style);
@@ -154,9 +155,8 @@ fn rows(view: &RunView, live: &Live, style: &Style, room: usize) -> Vec<String> 
 
 /// The steps that matter most, in the playbook's order. What went wrong takes at most half of the room while something is going on.
 fn most_pressing(view: &RunView, room: usize) -> Vec<&StepView> {
-    let of = |statuses: &'static [StepStatus]| {
-        statuses.iter().flat_map(|status| view.with_status(*status)).filter(|step| !step.has_children())
-    };
+    let of =
+        |statuses: &'static [StepStatus]| statuses.iter().flat_map(|status| view.with_status(*status)).filter(|step| !step.has_children());
     let wrong: &[StepStatus] = &[StepStatus::RollbackFailed, StepStatus::Unknown, StepStatus::Failed];
     let going: &[StepStatus] = &[StepStatus::Running, StepStatus::Verifying, StepStatus::RollingBack, StepStatus::Waiting];
     let over = [StepStatus::Succeeded, StepStatus::RolledBack, StepStatus::Kept, StepStatus::Skipped];

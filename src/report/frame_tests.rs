@@ -53,7 +53,8 @@ fn a_frame_of_200_columns_with_a_retry_and_a_gate() {
     let failure = Failure::transient("exit code 7: connection refused by 10.0.3.7:8080 while warming the pool of ticket-service-7");
     let until = journal.now + jiff::SignedDuration::from_secs(4);
     journal.add(Event::RetryScheduled { step: path("warm_pool"), attempt: 2, until, failure });
-    let gate = Waiting::Approval { count: 1, by: vec![], message: Some("Are the caches needed?".into()), until: None, gate: GateKind::Step };
+    let gate =
+        Waiting::Approval { count: 1, by: vec![], message: Some("Are the caches needed?".into()), until: None, gate: GateKind::Step };
     journal.waits("warm_caches", gate);
     live.forget(&path("scale"));
     let view = journal.view(&pre_event());

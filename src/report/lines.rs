@@ -130,15 +130,17 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
         }
         Event::AttemptStarted { attempt, .. } => of(*attempt),
         Event::AttemptEnded { attempt, outcome, .. } => match outcome {
-            Applied::Unknown { failure } => format!("{}: outcome not known: {}; asks the target", of(*attempt), text::clean(&failure.message)),
+            Applied::Unknown { failure } => {
+                format!("{}: outcome not known: {}; asks the target", of(*attempt), text::clean(&failure.message))
+            }
             Applied::Applied { .. } | Applied::NotApplied { .. } | Applied::FailedWithEffect { .. } => return None,
         },
         Event::Verified { verdict, .. } => verdict_in_words(verdict),
-        Event::RetryScheduled { attempt, until, failure, .. } => format!("{} at {}: {}", of(*attempt), text::time(*until, style), reason(failure)),
-        Event::CheckPassed { phase: Phase::After, index, .. } => format!("check {} holds", index + 1),
-        Event::StepSucceeded { how, .. } => {
-            [took(step), how.as_ref().map(success)].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        Event::RetryScheduled { attempt, until, failure, .. } => {
+            format!("{} at {}: {}", of(*attempt), text::time(*until, style), reason(failure))
         }
+        Event::CheckPassed { phase: Phase::After, index, .. } => format!("check {} holds", index + 1),
+        Event::StepSucceeded { how, .. } => [took(step), how.as_ref().map(success)].into_iter().flatten().collect::<Vec<_>>().join(", "),
         Event::StepFailed { failure, .. } => reason(failure),
         Event::StepSkipped { reason, .. } => skipped(reason),
         Event::StepUnknown { reason, .. } => format!("an operator must tell: {}", text::clean(reason)),

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(66);
 /// A run on a terminal. Its methods are what an observer is told; they return at once and may be called from any thread.
 pub struct LiveView {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -51,12 +51,7 @@ impl LiveView {
     }
 
     /// The same on any target. `size` tells the rows and columns, and is asked before each frame.
-    fn on(
-        view: RunView,
-        style: Style,
-        target: ProgressDrawTarget,
-        size: impl Fn() -> Option<(usize, usize)> + Send + 'static,
-    ) -> Self {
+    fn on(view: RunView, style: Style, target: ProgressDrawTarget, size: impl Fn() -> Option<(usize, usize)> + Send + 'static) -> Self {
         let state = State { view, live: Live::default(), dirty: true, over: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let bar = ProgressBar::with_draw_target(None, target);
@@ -66,7 +61,7 @@ impl LiveView {
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new().name("live-view".to_owned()).spawn(move || draw(&of_thread, &bar, style, size));
         // Without the thread (no memory for one) the run goes on unseen.
-        Self { shared, thread: thread.ok() }
+        Self { shared, thread: Mutex::new(thread.ok()) }
     }
 
     /// These records were committed. Those of another run are left out.
@@ -92,8 +87,8 @@ impl LiveView {
         self.tell(run, |state| state.live.part(step, done, total, what));
     }
 
-    /// Takes the frame off the terminal and returns the view, for the summary.
-    pub fn finish(mut self) -> RunView {
+    /// Takes the frame off the terminal for good and returns the view, for the summary. What is told later is not drawn.
+    pub fn finish(&self) -> RunView {
         self.end();
         self.shared.lock().view.clone()
     }
@@ -107,10 +102,11 @@ impl LiveView {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&self) {
         self.shared.lock().over = true;
         self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             // A panic in the thread was only about drawing.
             let _ = thread.join();
         }
@@ -151,12 +147,7 @@ fn draw(shared: &Shared, bar: &ProgressBar, mut style: Style, size: impl Fn() ->
     bar.finish_and_clear();
 }
 
-fn wait<'a>(
-    shared: &'a Shared,
-    state: MutexGuard<'a, State>,
-    at_most: Duration,
-    still: impl Fn(&State) -> bool,
-) -> MutexGuard<'a, State> {
+fn wait<'a>(shared: &'a Shared, state: MutexGuard<'a, State>, at_most: Duration, still: impl Fn(&State) -> bool) -> MutexGuard<'a, State> {
     shared.changed.wait_timeout_while(state, at_most, |state| still(state)).unwrap_or_else(PoisonError::into_inner).0
 }
 
@@ -185,6 +176,7 @@ mod tests {
         live.committed(run_id(), &journal.records);
         let shared = Arc::downgrade(&live.shared);
         let view = live.finish();
+        drop(live);
         assert_eq!(view.totals().of(StepStatus::Succeeded), 2);
         assert!(shared.upgrade().is_none(), "the thread still holds the view");
     }

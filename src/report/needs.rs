@@ -113,7 +113,7 @@ impl RunView {
                 commands.push(of_run("cancel", run, "end it, keep what was done"));
             }
             RunStatus::Running | RunStatus::RollingBack => {
-                commands.push(of_run("status", run, "see where it stands"));
+                commands.push(of_run("logs", run, "read what its steps print"));
                 commands.push(of_run("cancel", run, "end it, keep what was done"));
             }
             RunStatus::Waiting => {
@@ -129,11 +129,9 @@ impl RunView {
                 commands.push(of_run("rollback", run, "try again to put back what is left"));
                 commands.push(of_run("cancel", run, "end it, keep what is left"));
             }
-            RunStatus::Succeeded
-            | RunStatus::SucceededWithFailures
-            | RunStatus::Failed
-            | RunStatus::RolledBack
-            | RunStatus::Cancelled => commands.extend(give_back()),
+            RunStatus::Succeeded | RunStatus::SucceededWithFailures | RunStatus::Failed | RunStatus::RolledBack | RunStatus::Cancelled => {
+                commands.extend(give_back())
+            }
         }
         commands.truncate(SUGGESTIONS);
         commands

@@ -48,13 +48,7 @@ impl StepOutline {
             Uses::Playbook { name, .. } => Some(name.clone()),
             Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor { .. } => None,
         };
-        Self {
-            id: step.id.clone(),
-            summary: step.summary.clone(),
-            uses: uses(&step.uses).to_owned(),
-            attempts: step.retry.attempts,
-            calls,
-        }
+        Self { id: step.id.clone(), summary: step.summary.clone(), uses: uses(&step.uses).to_owned(), attempts: step.retry.attempts, calls }
     }
 }
 

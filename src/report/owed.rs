@@ -61,7 +61,11 @@ impl Owed {
                 format!("{}: {}", text::object(object), text::step_of(label, after, prior))
             }
             OwedWhat::Action { uses } => {
-                format!("{}: undone by {}", self.steps.first().map(|step| text::clean(step.as_str())).unwrap_or_default(), text::clean(uses))
+                format!(
+                    "{}: undone by {}",
+                    self.steps.first().map(|step| text::clean(step.as_str())).unwrap_or_default(),
+                    text::clean(uses)
+                )
             }
         };
         if !self.certain {

@@ -62,6 +62,11 @@ impl Style {
         Self { color, width: width_of(&console::Term::stderr()), now, zone: TimeZone::system() }
     }
 
+    /// Whether standard error is a terminal that a frame can be redrawn on; where it is not, a run is told in plain lines.
+    pub fn can_redraw() -> bool {
+        console::Term::stderr().is_term() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    }
+
     /// The text in the colour of its role.
     pub fn paint(&self, role: Role, text: &str) -> String {
         let style = match role {

@@ -28,6 +28,7 @@ pub struct RunView {
     pub(super) outline: Outline,
     pub(super) spec: Option<Box<RunSpec>>,
     pub(super) status: RunStatus,
+    pub(super) status_since: Option<Timestamp>,
     pub(super) reason: Option<String>,
     pub(super) owner: Option<Owner>,
     pub(super) owner_alive: Option<bool>,
@@ -125,6 +126,7 @@ impl RunView {
             outline: Outline::default(),
             spec: None,
             status: RunStatus::Running,
+            status_since: None,
             reason: None,
             owner: None,
             owner_alive: None,
@@ -189,6 +191,11 @@ impl RunView {
     /// Where it stands.
     pub fn status(&self) -> RunStatus {
         self.status
+    }
+
+    /// Since when it stands there.
+    pub fn status_since(&self) -> Option<Timestamp> {
+        self.status_since.or(self.created_at)
     }
 
     /// Why it stands there, for people.

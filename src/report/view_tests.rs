@@ -61,10 +61,7 @@ fn instances_and_called_steps_appear_beneath_their_caller() {
     // Without the definition the same order comes from the events alone, as far as they name steps.
     let mut bare = RunView::new(run_id());
     journal.records.iter().for_each(|record| bare.apply(record));
-    assert_eq!(
-        bare.steps().map(|step| step.path.as_str()).collect::<Vec<_>>(),
-        ["each", "each[a/b]", "each[a/b]/ready", "each[c]"]
-    );
+    assert_eq!(bare.steps().map(|step| step.path.as_str()).collect::<Vec<_>>(), ["each", "each[a/b]", "each[a/b]/ready", "each[c]"]);
 }
 
 #[test]
@@ -165,13 +162,8 @@ fn what_somebody_else_changed_stays_owed_and_needs_a_person() {
 
 #[test]
 fn a_gate_names_who_approved_and_closes_when_it_opens() {
-    let wait = Waiting::Approval {
-        count: 2,
-        by: vec!["lead".into()],
-        message: Some("Scale now?".into()),
-        until: None,
-        gate: GateKind::Step,
-    };
+    let wait =
+        Waiting::Approval { count: 2, by: vec!["lead".into()], message: Some("Scale now?".into()), until: None, gate: GateKind::Step };
     let mut journal = Journal::new();
     journal.waits("scale", wait).add(Event::GateApproved { step: path("scale"), by: "ana".into(), open: false });
     let needs = journal.view(&pre_event()).needs_person().unwrap();
@@ -191,11 +183,10 @@ fn a_paused_run_names_what_failed_and_a_finished_one_needs_nobody() {
     journal.add(Event::StepSkipped { step: path("warm_caches"), reason: SkipReason::RunEnded });
     journal.status(RunStatus::Paused, Some("warm_pool failed"));
     let needs = journal.view(&pre_event()).needs_person().unwrap();
-    assert_eq!(needs.commands.iter().map(|next| next.command.as_str()).collect::<Vec<_>>(), [
-        "runsheet resume 3fa9c1d2",
-        "runsheet skip 3fa9c1d2 warm_pool --reason '…'",
-        "runsheet rollback 3fa9c1d2"
-    ]);
+    assert_eq!(
+        needs.commands.iter().map(|next| next.command.as_str()).collect::<Vec<_>>(),
+        ["runsheet resume 3fa9c1d2", "runsheet skip 3fa9c1d2 warm_pool --reason '…'", "runsheet rollback 3fa9c1d2"]
+    );
     journal.status(RunStatus::Cancelled, None);
     let view = journal.view(&pre_event());
     assert!(view.needs_person().is_none());
