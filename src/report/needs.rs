@@ -77,7 +77,9 @@ impl RunView {
         needs.extend(self.with_status(StepStatus::Unknown).map(|step| need(step, NeedKind::Unknown)));
         needs.extend(self.gates().map(|(step, kind)| need(step, kind)));
         if self.status == RunStatus::Paused {
-            needs.extend(self.with_status(StepStatus::Failed).filter(|step| !step.has_children()).map(|step| need(step, NeedKind::Failed)));
+            needs.extend(
+                self.with_status(StepStatus::Failed).filter(|step| self.failed_by_itself(step)).map(|step| need(step, NeedKind::Failed)),
+            );
         }
         if needs.is_empty() || self.status.is_finished() {
             return None;

@@ -30,6 +30,7 @@ pub struct Owed {
 
 /// What is to be given back.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are fields, and there are few")]
 pub enum OwedWhat {
     /// A field of an object.
     Field {

@@ -44,10 +44,9 @@ impl PlainView {
         for record in records.iter().filter(|record| record.seq > inner.view.seq()).collect::<Vec<_>>() {
             inner.view.apply(record);
             inner.style.now = record.at;
-            if let Some(path) = record.event.step() {
-                if inner.view.step(path.as_str()).is_some_and(|step| step.status.is_ended()) {
-                    inner.parts.remove(path);
-                }
+            let ended = |path: &&StepPath| inner.view.step(path.as_str()).is_some_and(|step| step.status.is_ended());
+            if let Some(path) = record.event.step().filter(ended) {
+                inner.parts.remove(path);
             }
             if let Some(line) = lines::line(&inner.view, record, &inner.style) {
                 inner.print(&line);

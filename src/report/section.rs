@@ -59,8 +59,7 @@ pub(super) fn failures(view: &RunView, style: &Style) -> Vec<String> {
     let failed = [StepStatus::RollbackFailed, StepStatus::Failed]
         .into_iter()
         .flat_map(|status| view.with_status(status))
-        // Where a step fails because of one beneath it, that one says why.
-        .filter(|step| !step.children.iter().any(|child| view.steps[*child as usize].failure.is_some()));
+        .filter(|step| view.failed_by_itself(step));
     limited(failed, |step| {
         let failure = step.failure.as_deref();
         let path = text::clean(step.path.as_str());

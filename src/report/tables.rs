@@ -67,7 +67,7 @@ pub fn runs_table(rows: &[RunRow], style: &Style) -> String {
             Cell::new(text::clean(&row.playbook)),
             Cell::new(row.environment.as_deref().map_or_else(|| "–".to_owned(), text::clean)),
             painted(row.status.as_str(), of_run(row.status)),
-            Cell::new(text::time(row.started, style)),
+            Cell::new(text::minute(row.started, style)),
         ];
         if wide {
             cells.push(Cell::new(text::ago(row.updated, style)));
@@ -166,14 +166,14 @@ mod tests {
         assert_snapshot!(runs_table(&rows(), &Style { width: 80, ..style.clone() }), @r#"
         RUN       PLAYBOOK   TARGET   STATUS                   STARTED     OWED
         3fa9c1d2  pre-event  sandbox  stuck                    2026-11-23  1 field
-                                                               19:00:00
+                                                               19:00
         3fa9c1d2  hello      –        succeeded_with_failures  2026-11-23  –
-                                                               19:00:00
+                                                               19:00
 "#);
         assert_snapshot!(runs_table(&rows(), &Style { width: 120, ..style.clone() }), @r#"
-        RUN       PLAYBOOK   TARGET   STATUS                   STARTED              UPDATED     BY         OWED
-        3fa9c1d2  pre-event  sandbox  stuck                    2026-11-23 19:00:00  6h 58m ago  ana@web-1  1 field
-        3fa9c1d2  hello      –        succeeded_with_failures  2026-11-23 19:00:00  6h 58m ago  ana@web-1  –
+        RUN       PLAYBOOK   TARGET   STATUS                   STARTED           UPDATED     BY         OWED
+        3fa9c1d2  pre-event  sandbox  stuck                    2026-11-23 19:00  6h 58m ago  ana@web-1  1 field
+        3fa9c1d2  hello      –        succeeded_with_failures  2026-11-23 19:00  6h 58m ago  ana@web-1  –
 "#);
         let colored = runs_table(&rows(), &Style { width: 120, color: true, ..style.clone() });
         assert!(colored.contains('\u{1b}'));

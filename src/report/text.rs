@@ -49,6 +49,13 @@ pub fn time(at: Timestamp, style: &Style) -> String {
     }
 }
 
+/// The same to the minute, for lists: `19:00`, `2026-11-23 19:00`.
+pub fn minute(at: Timestamp, style: &Style) -> String {
+    let there = at.to_zoned(style.zone.clone());
+    let today = there.date() == style.now.to_zoned(style.zone.clone()).date();
+    there.strftime(if today { "%H:%M" } else { "%Y-%m-%d %H:%M" }).to_string()
+}
+
 /// `1 step`, `2 steps`.
 pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }

@@ -293,6 +293,12 @@ impl RunView {
         self.with_status(StepStatus::Kept).filter_map(|step| Some((step, step.kept.as_deref()?)))
     }
 
+    /// Whether a failed step says itself why: where one beneath it failed, that one does.
+    pub(super) fn failed_by_itself(&self, step: &StepView) -> bool {
+        let failed = |child: &u32| matches!(self.steps[*child as usize].status, StepStatus::Failed | StepStatus::RollbackFailed);
+        !step.children.iter().any(failed)
+    }
+
     /// The step's place in the playbook's order, to be compared with others'.
     pub(super) fn rank(&self, step: &StepView) -> Vec<u32> {
         let mut rank = vec![step.ordinal];

@@ -230,3 +230,19 @@ fn a_hundred_thousand_steps_cost_as_much_each_as_a_thousand() {
     // Quadratic would be 50 times as much.
     assert!(large < small * 12.0, "{large} against {small} seconds a step");
 }
+
+#[test]
+fn a_call_that_fails_because_of_a_step_names_that_step_alone() {
+    let mut journal = Journal::new();
+    let fails = |step: &str| Event::StepFailed { step: path(step), failure: Failure::permanent("no"), applied: false };
+    journal.add(Event::StepExpanded { step: path("warm_pool"), items: vec![("a".into(), Value::Null), ("b".into(), Value::Null)] });
+    journal.add(fails("warm_pool[b]")).add(fails("warm_pool")).status(RunStatus::Paused, None);
+    let named =
+        |journal: &Journal| journal.view(&pre_event()).needs_person().map(|it| it.needs.iter().map(|it| it.step.to_string()).collect());
+    assert_eq!(named(&journal), Some(vec!["warm_pool[b]".to_owned()]));
+    // One that fails of itself (its time was over) is named.
+    let mut journal = Journal::new();
+    journal.add(Event::StepExpanded { step: path("warm_pool"), items: vec![("a".into(), Value::Null)] });
+    journal.add(fails("warm_pool")).status(RunStatus::Paused, None);
+    assert_eq!(named(&journal), Some(vec!["warm_pool".to_owned()]));
+}
