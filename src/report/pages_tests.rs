@@ -110,8 +110,7 @@ fn the_status_of_a_stuck_run_says_which_why_and_what_to_type() {
 
         What it is about
           object                     field     was  set to  wanted  last seen
-          deployment/ticket-service  replicas  2    8       2       5 (by somebody
-                                                                    else)
+          deployment/ticket-service  replicas  2    8       2       5 (by somebody else)
 
         Next
           runsheet retry 3fa9c1d2 scale                   try again to put it back, once what holds it is gone

@@ -58,7 +58,7 @@ fn objects(view: &RunView, style: &Style) -> Vec<String> {
     });
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(u16::try_from(style.width.saturating_sub(2)).unwrap_or(u16::MAX));
+    table.set_width(u16::try_from(style.width).unwrap_or(u16::MAX));
     table.set_header(["object", "field", "was", "set to", "wanted", "last seen"]);
     let mut more = 0;
     for (index, (certain, object, label, prior, after, live)) in fields.enumerate() {

@@ -111,8 +111,8 @@ pub fn list_table(rows: &[ListRow], style: &Style) -> String {
 fn table(style: &Style) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    // Every cell has a space on either side, and the first of a line is taken off.
-    table.set_width(u16::try_from(style.width + 1).unwrap_or(u16::MAX));
+    // Every cell has a space on either side; the first and the last of a line are taken off.
+    table.set_width(u16::try_from(style.width + 2).unwrap_or(u16::MAX));
     if style.color {
         table.enforce_styling()
     } else {
@@ -164,11 +164,9 @@ mod tests {
     fn runs_at_80_and_120_columns() {
         let style = Style::plain(start() + jiff::SignedDuration::from_hours(7));
         assert_snapshot!(runs_table(&rows(), &Style { width: 80, ..style.clone() }), @r#"
-        RUN       PLAYBOOK   TARGET   STATUS                   STARTED     OWED
-        3fa9c1d2  pre-event  sandbox  stuck                    2026-11-23  1 field
-                                                               19:00
-        3fa9c1d2  hello      –        succeeded_with_failures  2026-11-23  –
-                                                               19:00
+        RUN       PLAYBOOK   TARGET   STATUS                   STARTED           OWED
+        3fa9c1d2  pre-event  sandbox  stuck                    2026-11-23 19:00  1 field
+        3fa9c1d2  hello      –        succeeded_with_failures  2026-11-23 19:00  –
 "#);
         assert_snapshot!(runs_table(&rows(), &Style { width: 120, ..style.clone() }), @r#"
         RUN       PLAYBOOK   TARGET   STATUS                   STARTED           UPDATED     BY         OWED
@@ -191,10 +189,10 @@ mod tests {
         };
         let rows = [row("pre-event", None), row("broken", Some("broken.yaml:4:3: unknown key `stpes`"))];
         assert_snapshot!(list_table(&rows, &Style { width: 80, ..Style::plain(start()) }), @r#"
-        PLAYBOOK   SUMMARY                                              PARAMETERS
-        pre-event  Bring ticket-service to event capacity, one hour     event_id level?
+        PLAYBOOK   SUMMARY                                               PARAMETERS
+        pre-event  Bring ticket-service to event capacity, one hour      event_id level?
                    before the doors open
-        broken     cannot be run: broken.yaml:4:3: unknown key `stpes`  event_id level?
+        broken     cannot be run: broken.yaml:4:3: unknown key `stpes`   event_id level?
 "#);
     }
 
