@@ -7,8 +7,9 @@ use super::needs::NeedKind;
 use super::owed::OwedWhat;
 use super::step_view::EffectState;
 use super::view::RunView;
-use crate::model::change::{Standing, Swap};
+use crate::model::change::{Change, Standing, Swap};
 use crate::model::event::{Event, GateKind, ResetTo, SkipReason, Waiting};
+use crate::model::instruction::Command;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure};
 use crate::model::status::{RunStatus, StepStatus};
@@ -20,7 +21,11 @@ fn owed(view: &RunView) -> Vec<String> {
 #[test]
 fn a_record_applied_twice_changes_nothing() {
     let mut journal = Journal::new();
-    journal.scaled();
+    journal.scaled().started("warm_pool", Some(Intent::default()));
+    let gate = Waiting::Approval { count: 2, by: vec![], message: None, until: None, gate: GateKind::Step };
+    journal.waits("warm_caches", gate).add(Event::GateApproved { step: path("warm_caches"), by: "ana".into(), open: false });
+    let command = Command::Pause;
+    journal.add(Event::Instructed { id: uuid::Uuid::nil(), by: "ana".into(), command, reason: None });
     let mut view = journal.view(&pre_event());
     let before = format!("{view:?}");
     journal.records.iter().for_each(|record| view.apply(record));
@@ -137,6 +142,32 @@ fn what_is_put_back_is_not_owed_and_a_new_doing_is_again() {
     journal.add(Event::StepReset { step: path("scale"), to: ResetTo::NextOccurrence });
     journal.started("scale", Some(scaling(2, 4)));
     assert_eq!(owed(&journal.view(&pre_event())), ["deployment/ticket-service: replicas 4 → 2 (if it was applied)"]);
+}
+
+#[test]
+fn a_new_doing_stands_behind_what_was_changed_meanwhile() {
+    let mut journal = Journal::new();
+    journal.scaled().add(Event::RevertStarted { step: path("scale") }).add(Event::StepRolledBack { step: path("scale"), note: None });
+    journal.started("warm_pool", Some(scaling(2, 3))).succeeded("warm_pool", Value::Null);
+    journal.add(Event::StepReset { step: path("scale"), to: ResetTo::NextOccurrence });
+    assert!(journal.view(&pre_event()).step("scale").is_some_and(|step| step.intent.is_none() && step.attempt == 0));
+    journal.started("scale", Some(scaling(3, 9))).succeeded("scale", Value::Null);
+    assert_eq!(owed(&journal.view(&pre_event())), ["deployment/ticket-service: replicas 9 → 2"]);
+}
+
+#[test]
+fn of_a_step_that_is_half_put_back_the_rest_is_owed() {
+    let mut intent = scaling(2, 8);
+    for label in ["limit", "surge"] {
+        intent.changes.push(Change { field: format!("spec.{label}"), label: label.into(), ..intent.changes[0].clone() });
+    }
+    let mut journal = Journal::new();
+    journal.started("scale", Some(intent)).succeeded("scale", Value::Null).add(Event::RevertStarted { step: path("scale") });
+    let standings = vec![Standing::Ours { live: json!(8) }, Standing::AlreadyPrior, Standing::Foreign { live: json!(5) }];
+    journal.add(Event::RevertIntended { step: path("scale"), swaps: vec![swap()], standings });
+    assert_eq!(owed(&journal.view(&pre_event())).len(), 2);
+    journal.add(Event::RevertEnded { step: path("scale"), outcome: Applied::Applied { outputs: Value::Null } });
+    assert_eq!(owed(&journal.view(&pre_event())), ["deployment/ticket-service: surge 8 → 2"]);
 }
 
 #[test]
