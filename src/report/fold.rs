@@ -131,7 +131,7 @@ impl RunView {
     /// Keeps the list of steps whose effect is, or may be, there.
     fn keep_open(&mut self, at: u32) {
         let step = &self.steps[at as usize];
-        if step.intent.is_some() {
+        if step.intent.as_ref().is_some_and(|intent| !intent.revert.is_nothing()) {
             let key = (step.intent_seq, at);
             if step.effect == EffectState::None {
                 self.open.remove(&key)
@@ -286,6 +286,10 @@ impl StepView {
     }
 
     fn intend(&mut self, intent: &Intent, seq: u64) {
+        // What changes nothing leaves nothing to show; most steps of a large run are such.
+        if *intent == Intent::default() {
+            return;
+        }
         // The ledger's place of a doing is that of its first intent.
         if self.intent.is_none() {
             self.intent_seq = seq;

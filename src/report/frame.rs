@@ -120,9 +120,8 @@ fn footer(view: &RunView, style: &Style) -> Vec<String> {
         }
     }
     let mut lines = vec![line];
-    if let Some(needs) = view.needs_person() {
-        let (first, next) = (&needs.needs[0], &needs.commands[0]);
-        let more = if needs.needs.len() > 1 { format!(" (and {} more)", needs.needs.len() - 1) } else { String::new() };
+    if let Some((first, more, next)) = view.most_pressing() {
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         let who = style.paint(Role::Attention, &format!("{} {}{more}", text::clean(first.step.as_str()), first.why));
         lines.push(style.paint(Role::Command, &next.command));
         lines.insert(1, who);

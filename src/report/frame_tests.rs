@@ -189,7 +189,7 @@ fn a_rollback_shows_what_holds_it() {
         · warm_pool    pending
         · warm_caches  pending
 
-        ░░░░░░░░░░░░░░░░░░░░  0/2 steps taken back  1 rolling_back
+        ░░░░░░░░░░░░░░░░░░░░  0/1 step taken back  1 rolling_back
         SANDBOX: no environment was changed
 "#);
 }
@@ -203,4 +203,30 @@ fn a_run_of_which_nothing_is_known_yet_has_a_frame() {
 
         ░░░░░░░░░░░░░░░░░░░░░░░░░  0/0 steps
 "#);
+}
+
+#[test]
+fn a_frame_of_many_steps_costs_as_much_as_one_of_few() {
+    let cost = |steps: usize| {
+        let mut journal = Journal::new();
+        journal.add(Event::StepExpanded { step: path("warm_pool"), items: (0..steps).map(|n| (n.to_string(), Value::Null)).collect() });
+        for n in 0..steps {
+            let step = format!("warm_pool[{n}]");
+            journal.started(&step, Some(scaling(2, 8)));
+            if n % 3 == 0 {
+                journal.add(Event::StepFailed { step: path(&step), failure: Failure::permanent("no"), applied: true });
+            } else if n % 3 == 1 {
+                journal.succeeded(&step, Value::Null);
+            }
+        }
+        let view = journal.view(&pre_event());
+        let begun = std::time::Instant::now();
+        for _ in 0..20 {
+            std::hint::black_box(render(&view, &Live::default(), &style(&journal, 80), 24));
+        }
+        begun.elapsed().as_secs_f64()
+    };
+    let (small, large) = (cost(500), cost(20_000));
+    // Linear would be 40 times as much.
+    assert!(large < small * 12.0, "{large} against {small} seconds");
 }

@@ -48,8 +48,7 @@ fn columns(view: &RunView, style: &Style, time: &str, subject: &str, (word, role
 
 /// The column of names: as wide as the widest step of the root playbook, within limits. It never changes during a run.
 fn name_width(view: &RunView) -> usize {
-    let widest = view.outline.root.iter().map(|step| step.id.len()).max().unwrap_or(0);
-    widest.clamp(NAME_LEAST, NAME_LIMIT)
+    view.outline.widest.clamp(NAME_LEAST, NAME_LIMIT)
 }
 
 fn about_run(view: &RunView, event: &Event) -> Option<String> {

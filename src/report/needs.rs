@@ -69,24 +69,32 @@ impl NeedKind {
 impl RunView {
     /// What waits for a person; `None`: nothing does.
     pub fn needs_person(&self) -> Option<Needs> {
-        let mut needs: Vec<Need> = Vec::new();
-        needs.extend(self.with_status(StepStatus::RollbackFailed).map(|step| need(step, NeedKind::Stuck)));
-        if self.status == RunStatus::Stuck {
-            needs.extend(self.kept().filter(|(_, kept)| kept.blocks).map(|(step, _)| need(step, NeedKind::Stuck)));
-        }
-        needs.extend(self.with_status(StepStatus::Unknown).map(|step| need(step, NeedKind::Unknown)));
-        needs.extend(self.gates().map(|(step, kind)| need(step, kind)));
-        if self.status == RunStatus::Paused {
-            needs.extend(
-                self.with_status(StepStatus::Failed).filter(|step| self.failed_by_itself(step)).map(|step| need(step, NeedKind::Failed)),
-            );
-        }
-        if needs.is_empty() || self.status.is_finished() {
-            return None;
-        }
-        needs.sort_by_key(|need| need.kind);
-        let commands = self.answers(&needs[0], needs.len());
+        let needs: Vec<Need> = self.pressing().map(|(step, kind)| need(step, kind)).collect();
+        let commands = self.answers(needs.first()?, needs.len());
         Some(Needs { needs, commands })
+    }
+
+    /// What waits for a person in short, at the cost of no more than counting: the most pressing, how many more there are, and the likeliest command.
+    pub(super) fn most_pressing(&self) -> Option<(Need, usize, Suggestion)> {
+        let mut pressing = self.pressing();
+        let (step, kind) = pressing.next()?;
+        let (need, more) = (need(step, kind), pressing.count());
+        let command = self.answers(&need, more + 1).into_iter().next()?;
+        Some((need, more, command))
+    }
+
+    /// The steps that wait for a person, the most pressing kind first.
+    fn pressing(&self) -> impl Iterator<Item = (&StepView, NeedKind)> {
+        let (stuck, paused) = (self.status == RunStatus::Stuck, self.status == RunStatus::Paused);
+        let of = |kind: NeedKind| move |step| (step, kind);
+        let failed_reverts = self.with_status(StepStatus::RollbackFailed).map(of(NeedKind::Stuck));
+        let held = self.kept().filter(move |(_, kept)| stuck && kept.blocks).map(|(step, _)| (step, NeedKind::Stuck));
+        let unknown = self.with_status(StepStatus::Unknown).map(of(NeedKind::Unknown));
+        let gates = [NeedKind::RollbackGate, NeedKind::Late, NeedKind::Gate].into_iter();
+        let gates = gates.flat_map(|wanted| self.gates().filter(move |(_, kind)| *kind == wanted));
+        let failed =
+            self.with_status(StepStatus::Failed).filter(move |step| paused && self.failed_by_itself(step)).map(of(NeedKind::Failed));
+        failed_reverts.chain(held).chain(unknown).chain(gates).chain(failed).filter(|_| !self.status.is_finished())
     }
 
     /// The gates that wait for people.

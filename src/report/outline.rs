@@ -13,6 +13,8 @@ use crate::model::step::{Step, Uses};
 pub struct Outline {
     pub(super) root: Vec<Arc<StepOutline>>,
     pub(super) playbooks: BTreeMap<String, Vec<Arc<StepOutline>>>,
+    /// The characters of the root's longest id.
+    pub(super) widest: usize,
 }
 
 /// A step as the playbook has it.
@@ -38,7 +40,9 @@ impl Outline {
             .iter()
             .map(|(name, playbook)| (name.clone(), playbook.steps.iter().map(|step| Arc::new(StepOutline::of(step))).collect()))
             .collect();
-        Self { root: playbooks.get(&definition.root).cloned().unwrap_or_default(), playbooks }
+        let root = playbooks.get(&definition.root).cloned().unwrap_or_default();
+        let widest = root.iter().map(|step| step.id.len()).max().unwrap_or(0);
+        Self { root, playbooks, widest }
     }
 }
 
