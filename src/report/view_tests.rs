@@ -237,7 +237,7 @@ fn what_the_playbook_keeps_is_not_owed_but_named() {
 
 #[test]
 fn a_hundred_thousand_steps_cost_as_much_each_as_a_thousand() {
-    let fold = |steps: usize| {
+    let fold = |steps: usize, times: usize| {
         let mut journal = Journal::new();
         let items = (0..steps).map(|n| (format!("pod-{n}"), Value::Null)).collect();
         journal.add(Event::StepExpanded { step: path("warm"), items });
@@ -245,19 +245,21 @@ fn a_hundred_thousand_steps_cost_as_much_each_as_a_thousand() {
             let step = format!("warm[pod-{n}]");
             journal.started(&step, Some(Intent::default())).succeeded(&step, Value::Null);
         }
-        let begun = std::time::Instant::now();
-        let mut view = RunView::new(run_id());
-        for record in &journal.records {
-            view.apply(record);
-            // What a frame asks for, at each record.
-            std::hint::black_box((view.totals().ended(), view.with_status(StepStatus::Running).next().is_some()));
-        }
-        assert_eq!(view.totals().of(StepStatus::Succeeded), steps);
-        assert!(view.owed().is_empty());
-        begun.elapsed().as_secs_f64() / steps as f64
+        let once = || {
+            let begun = std::time::Instant::now();
+            let mut view = RunView::new(run_id());
+            for record in &journal.records {
+                view.apply(record);
+                // What a frame asks for, at each record.
+                std::hint::black_box((view.totals().ended(), view.with_status(StepStatus::Running).next().is_some()));
+            }
+            assert_eq!(view.totals().of(StepStatus::Succeeded), steps);
+            begun.elapsed().as_secs_f64() / steps as f64
+        };
+        // The quickest of several: another process may take the processor meanwhile.
+        (0..times).map(|_| once()).fold(f64::MAX, f64::min)
     };
-    let small = fold(2_000);
-    let large = fold(100_000);
+    let (small, large) = (fold(2_000, 5), fold(100_000, 2));
     // Quadratic would be 50 times as much.
     assert!(large < small * 12.0, "{large} against {small} seconds a step");
 }
