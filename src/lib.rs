@@ -3,3 +3,4 @@ pub mod expr;
 pub mod machine;
 pub mod model;
 pub mod ports;
+pub mod report;
