@@ -1,4 +1,5 @@
 //! runsheet
+pub mod engine;
 pub mod expr;
 pub mod model;
 pub mod ports;

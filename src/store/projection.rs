@@ -43,11 +43,6 @@ impl<'e> Projection<'e> {
         Self { run, status: None, owner: None, steps: Vec::new(), places: HashMap::new() }
     }
 
-    /// The run's status, if an event since the beginning or the last flush set it.
-    pub(super) fn status(&self) -> Option<RunStatus> {
-        self.status.map(|(status, _)| status)
-    }
-
     /// Takes one event in, stored as row `id` at `at` milliseconds.
     pub(super) fn event(&mut self, connection: &Connection, id: i64, at: i64, event: &'e Event) -> rusqlite::Result<()> {
         match event {
@@ -215,7 +210,8 @@ fn text(failure: &Failure) -> String {
 
 fn shorten(mut text: String) -> String {
     if text.len() > LONGEST_MESSAGE {
-        text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
+        let end = (0..=LONGEST_MESSAGE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
         text.push('…');
     }
     text
