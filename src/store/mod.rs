@@ -20,7 +20,7 @@ mod schema;
 mod verify;
 mod writer;
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 pub use connection::{Access, Options};
