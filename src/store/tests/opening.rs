@@ -104,7 +104,7 @@ fn what_cannot_be_opened_is_said_in_words() {
     assert!(text.contains("it is empty"), "{text}");
     let below = place.file().join("runsheet.db");
     let text = error(&below, Access::ReadWrite).to_string();
-    assert!(text.contains("cannot be made") && !text.contains("os error"), "{text}");
+    assert!(text.contains("a part of the path is a file") && !text.contains("os error"), "{text}");
 }
 
 #[test]
