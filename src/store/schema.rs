@@ -52,6 +52,16 @@ pub(super) fn require_current(connection: &Connection, file: &Path) -> Result<()
 
 /// The database's schema version: 0 for a new one. Refuses what is not ours, before anything of it is touched.
 pub(super) fn recognise(connection: &Connection, file: &Path) -> Result<i64, JournalError> {
+    if !connection.is_autocommit() {
+        return version(connection, file);
+    }
+    // From one snapshot: another process may be making the database just now, and half of it looks like nobody's.
+    let began = Instant::now();
+    let snapshot = connection.unchecked_transaction().map_err(|error| from_sqlite(&error, file, began.elapsed()))?;
+    version(&snapshot, file)
+}
+
+fn version(connection: &Connection, file: &Path) -> Result<i64, JournalError> {
     let fail = |error: rusqlite::Error| from_sqlite(&error, file, Duration::ZERO);
     let read = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(fail);
     let (application, found) = (read("application_id")?, read("user_version")?);

@@ -83,11 +83,28 @@ fn every_way_to_change_a_journal_is_noticed() {
 fn an_append_to_a_run_whose_head_is_wrong_stops_neither_the_writer_nor_other_runs() {
     let (place, runs) = two_runs();
     place.raw().execute("UPDATE runs SET head_seq = 3 WHERE id = ?1", [runs[0].0.as_bytes().as_slice()]).unwrap();
-    let store = place.open();
+    let store = std::sync::Arc::new(Store::open_with(&place.file(), Access::ReadWrite, Options::default()).unwrap());
     wait(async {
-        let error = append(&store, runs[0], (3, 0), vec![succeeded("z")]).await.unwrap_err();
-        assert!(matches!(error, JournalError::Damaged { .. }), "{error:?}");
-        append(&store, runs[1], (5, 0), vec![succeeded("z")]).await.expect("the other run goes on");
+        store.instruct(runs[0], inbox::instruction(1)).await.unwrap();
+        // Alone, and then with others in one transaction.
+        for round in 0..2_u64 {
+            let lock = place.raw();
+            lock.execute_batch(if round == 0 { "" } else { "BEGIN IMMEDIATE" }).unwrap();
+            let send = |run, after| {
+                let store = std::sync::Arc::clone(&store);
+                let taken = vec![inbox::instruction(1).id];
+                let append = Append { run, after, epoch: 0, at: at(0), events: vec![succeeded("z")], taken };
+                tokio::spawn(async move { store.append(append).await })
+            };
+            let (first, damaged, last) = (send(runs[1], 5 + 2 * round), send(runs[0], 3), send(runs[1], 6 + 2 * round));
+            tokio::task::yield_now().await;
+            lock.execute_batch(if round == 0 { "" } else { "ROLLBACK" }).unwrap();
+            let error = damaged.await.unwrap().unwrap_err();
+            assert!(matches!(error, JournalError::Damaged { .. }), "{error:?}");
+            first.await.unwrap().expect("the other run goes on");
+            last.await.unwrap().expect("the other run goes on");
+            assert_eq!(store.inbox(runs[0]).await.unwrap().len(), 1, "what failed took nothing out of the inbox");
+        }
     });
 }
 
