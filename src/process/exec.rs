@@ -21,7 +21,15 @@ pub(super) const EXEC: &str = "exec";
 pub(super) fn stage(refusal: &Path, path: &Path, name: &str, args: &[String]) -> std::io::Result<Command> {
     // The link keeps naming the running binary when its file is replaced meanwhile.
     let mut command = if cfg!(target_os = "linux") { Command::new("/proc/self/exe") } else { Command::new(std::env::current_exe()?) };
-    command.arg0("runsheet").arg(super::SUPERVISE).arg(EXEC).arg(std::process::id().to_string()).arg(refusal).arg(path).arg(name).args(args);
+    command
+        .arg0("runsheet")
+        .arg(super::SUPERVISE)
+        .arg(EXEC)
+        .arg(std::process::id().to_string())
+        .arg(refusal)
+        .arg(path)
+        .arg(name)
+        .args(args);
     Ok(command)
 }
 

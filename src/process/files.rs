@@ -26,9 +26,7 @@ pub(super) enum Outcome {
     /// The program ran and ended.
     Ended(Box<Ended>),
     /// It never ran and, the attempt being used up, never will.
-    NeverStarted {
-        why: String,
-    },
+    NeverStarted { why: String },
 }
 
 /// That a program was about to be started.

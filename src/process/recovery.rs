@@ -80,7 +80,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::new(folder.path(), 1);
         let lock = files.try_lock().unwrap().unwrap();
-        files.write_marker(&Marker { supervisor: rustix::process::getpid().as_raw_nonzero().get(), at: jiff::Timestamp::UNIX_EPOCH }).unwrap();
+        files
+            .write_marker(&Marker { supervisor: rustix::process::getpid().as_raw_nonzero().get(), at: jiff::Timestamp::UNIX_EPOCH })
+            .unwrap();
         assert_eq!(recover(folder.path(), 1).unwrap(), Recovered::StillRunning);
         drop(lock);
         assert_eq!(recover(folder.path(), 1).unwrap(), Recovered::Killed);

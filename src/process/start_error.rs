@@ -1,6 +1,6 @@
 //! Why a program never ran.
 //!
-//! Invariant: whoever gets a [`StartError`] may rely on it that not one instruction of the program was executed.
+//! Invariant: whoever gets a [`StartError`] may rely on it that not one instruction of the program was executed by this call.
 
 use std::path::{Path, PathBuf};
 
@@ -50,15 +50,21 @@ pub enum StartError {
         /// Why.
         why: String,
     },
-    /// This very attempt was made before, or given up as never made.
-    #[error("attempt {attempt} in {} was {what} before: it is not started a second time", files.display())]
-    Repeated {
+    /// This very attempt was started before: by this call nothing was, but it may have had its effect then.
+    #[error("attempt {attempt} in {} was started before: it is not started a second time", files.display())]
+    AlreadyStarted {
         /// The folder of the attempt's files.
         files: PathBuf,
         /// Which.
         attempt: u32,
-        /// `started`, `given up`.
-        what: String,
+    },
+    /// This attempt was found never to have started, and given up.
+    #[error("attempt {attempt} in {} was given up before it was started", files.display())]
+    GivenUp {
+        /// The folder of the attempt's files.
+        files: PathBuf,
+        /// Which.
+        attempt: u32,
     },
     /// The engine went away before the program was started.
     #[error("it was cancelled before the program was started")]
@@ -90,9 +96,12 @@ impl StartError {
             Self::NotExecutable { hint, .. } => hint.clone(),
             Self::WorkingFolder { .. } => "make the folder, or correct `cwd`".into(),
             Self::Files { .. } => "check the permissions and the free space of the state folder".into(),
-            Self::Repeated { .. } => "`runsheet retry` makes a new attempt".into(),
+            Self::AlreadyStarted { .. } => "`runsheet status` shows what is known of it; `runsheet retry` makes a new attempt".into(),
+            Self::GivenUp { .. } => "nothing was done; `runsheet retry` makes a new attempt".into(),
             Self::Cancelled => "nothing was done; it may be tried again".into(),
-            Self::Supervisor { .. } => "was the runsheet binary moved or replaced while the run was going? `runsheet resume` uses the new one".into(),
+            Self::Supervisor { .. } => {
+                "was the runsheet binary moved or replaced while the run was going? `runsheet resume` uses the new one".into()
+            }
             Self::Refused { .. } => "nothing was done; run the program by hand to see more".into(),
         }
     }

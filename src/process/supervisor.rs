@@ -86,17 +86,18 @@ struct Running {
 
 fn start(order: &Order, mut engine: BufReader<std::io::Stdin>) -> Result<Running, StartError> {
     let files = Files::new(&order.files, order.attempt);
-    let repeated =
-        |what: &str| StartError::Repeated { files: order.files.clone(), attempt: order.attempt, what: what.to_owned() };
+    let already_started = || StartError::AlreadyStarted { files: order.files.clone(), attempt: order.attempt };
     files.make_folder().map_err(|error| StartError::files(&files.folder, &error))?;
-    let lock = files.try_lock().map_err(|error| StartError::files(&files.lock_file(), &error))?.ok_or_else(|| repeated("started"))?;
+    let lock = files.try_lock().map_err(|error| StartError::files(&files.lock_file(), &error))?.ok_or_else(already_started)?;
     match files.read_outcome().map_err(|error| StartError::files(&files.outcome_file(), &error))? {
-        Some(Outcome::Ended(_)) => return Err(repeated("started")),
-        Some(Outcome::NeverStarted { .. }) => return Err(repeated("given up")),
+        Some(Outcome::Ended(_)) => return Err(already_started()),
+        Some(Outcome::NeverStarted { .. }) => {
+            return Err(StartError::GivenUp { files: order.files.clone(), attempt: order.attempt });
+        }
         None => {}
     }
     if files.read_marker().map_err(|error| StartError::files(&files.marker_file(), &error))?.is_some() {
-        return Err(repeated("started"));
+        return Err(already_started());
     }
     let capture = |stream| match files.create_output(stream) {
         Ok(file) => Ok(Capture::new(file, order.capture_limit, &order.redactions)),
@@ -130,8 +131,7 @@ fn start(order: &Order, mut engine: BufReader<std::io::Stdin>) -> Result<Running
         Some(Ok(bytes)) => Some(bytes),
         Some(Err(_)) => return Err(give_up(refused(std::io::Error::other("its input did not arrive whole")))),
     };
-    let mut command =
-        exec::stage(&files.refusal_file(), &order.path, &order.name, &order.args).map_err(|error| give_up(refused(error)))?;
+    let mut command = exec::stage(&files.refusal_file(), &order.path, &order.name, &order.args).map_err(|error| give_up(refused(error)))?;
     command.env_clear().envs(&order.env).current_dir(&order.cwd);
     command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
     let since = Instant::now();
