@@ -1,4 +1,5 @@
 //! runsheet
+pub mod actions;
 pub mod expr;
 pub mod model;
 pub mod ports;
