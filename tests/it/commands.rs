@@ -150,9 +150,14 @@ async fn the_time_is_over_and_nobody_knows() {
 async fn while_it_is_being_ended_it_is_in_progress() {
     let step = Arc::new(step(Effect::Once));
     let ready = step.folder.path().join("ready");
-    // A child that answers SIGTERM late, so that the ending can be seen.
-    let script = format!("trap 'sleep 0.3; exit 0' TERM; touch {}; while :; do sleep 0.02; done", ready.display());
-    let inputs = json!({ "shell": true, "script": script });
+    let may_end = step.folder.path().join("may-end");
+    // Answers SIGTERM, but ends only when the test has seen it ending.
+    let script = format!(
+        "trap ':' TERM; touch {}; while [ ! -e {} ]; do sleep 0.02 || true; done; echo late >&2",
+        ready.display(),
+        may_end.display()
+    );
+    let inputs = json!({ "shell": true, "script": script, "grace": "60s" });
     let intent = step.intent(&inputs);
     let going = {
         let (step, inputs, intent) = (Arc::clone(&step), inputs.clone(), intent.clone());
@@ -162,11 +167,13 @@ async fn while_it_is_being_ended_it_is_in_progress() {
     going.abort();
     let mut verdict = step.verify(&inputs, &intent).await;
     assert!(matches!(verdict, Verdict::InProgress { .. }), "{verdict:?}");
+    std::fs::write(&may_end, "").unwrap();
     while matches!(verdict, Verdict::InProgress { .. }) {
         tokio::time::sleep(Duration::from_millis(20)).await;
         verdict = step.verify(&inputs, &intent).await;
     }
-    assert_eq!(verdict, Verdict::CannotTell { reason: "the script was ended before it was done".into() });
+    let Verdict::CannotTell { reason } = verdict else { panic!("{verdict:?}") };
+    assert!(reason.starts_with("the script was ended before it was done: ") && reason.ends_with("late"), "{reason}");
 }
 
 async fn until(file: &Path) {
