@@ -20,28 +20,30 @@ impl Group {
         Self { leader, told: HashSet::new() }
     }
 
-    /// Asks each process that was not asked yet to end. `leader_lives`: it was not reaped, so that its number is still its own.
+    /// Asks each process to end, once: a second SIGTERM means "at once" to some. `leader_lives`: it was not reaped, so that its number is its own.
     pub(super) fn terminate(&mut self, leader_lives: bool) {
-        let first = self.told.insert(self.leader);
-        if leader_lives && first {
-            // The group may not exist yet (the stage before `setsid`) and the leader may have left it: both are asked.
-            let _ = rustix::process::kill_process(self.leader, Signal::TERM);
-        }
-        if first {
-            let _ = rustix::process::kill_process_group(self.leader, Signal::TERM);
-            let _ = rustix::process::kill_process_group(self.leader, Signal::CONT);
-        }
         for process in descendants() {
-            if self.told.insert(process) && rustix::process::getpgid(Some(process)).ok() != Some(self.leader) {
+            if self.told.insert(process) {
                 let _ = rustix::process::kill_process(process, Signal::TERM);
                 let _ = rustix::process::kill_process(process, Signal::CONT);
+            }
+        }
+        if cfg!(not(target_os = "linux")) && self.told.insert(self.leader) {
+            let _ = rustix::process::kill_process_group(self.leader, Signal::TERM);
+            let _ = rustix::process::kill_process_group(self.leader, Signal::CONT);
+            if leader_lives {
+                // It may not lead its group yet.
+                let _ = rustix::process::kill_process(self.leader, Signal::TERM);
             }
         }
     }
 
     /// Kills each process.
     pub(super) fn kill(&self, leader_lives: bool) {
-        let _ = rustix::process::kill_process_group(self.leader, Signal::KILL);
+        // A group is hit at once, which those that start others all the time cannot outrun; without its leader, its number may be another's.
+        if leader_lives || cfg!(not(target_os = "linux")) {
+            let _ = rustix::process::kill_process_group(self.leader, Signal::KILL);
+        }
         if leader_lives {
             let _ = rustix::process::kill_process(self.leader, Signal::KILL);
         }

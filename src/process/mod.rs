@@ -30,7 +30,7 @@ pub mod supervisor;
 
 pub use order::{Request, Stream};
 pub use outcome::{Captured, Cause, Ended};
-pub use recovery::{Recovered, RecoveryError, recover};
+pub use recovery::{Recovered, RecoveryError, is_used, recover};
 pub use run::{RunError, run, run_until};
 pub use start_error::StartError;
 

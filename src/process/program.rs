@@ -18,7 +18,10 @@ pub(super) fn working_folder(cwd: Option<&Path>) -> Result<PathBuf, StartError> 
     let refused = |why: String| StartError::WorkingFolder { path: written.to_owned(), why };
     let folder = std::path::absolute(written).map_err(|error| refused(plain(&error)))?;
     match std::fs::metadata(&folder) {
-        Ok(found) if found.is_dir() => Ok(folder),
+        Ok(found) if found.is_dir() => match rustix::fs::access(&folder, rustix::fs::Access::EXEC_OK) {
+            Ok(()) => Ok(folder),
+            Err(error) => Err(refused(plain(&error.into()))),
+        },
         Ok(_) => Err(refused("it is not a folder".into())),
         Err(error) => Err(refused(plain(&error))),
     }

@@ -62,6 +62,11 @@ pub fn recover(folder: &Path, attempt: u32) -> Result<Recovered, RecoveryError> 
     Ok(Recovered::NeverStarted)
 }
 
+/// Whether an attempt of this name was begun or given up; then none can be begun under it.
+pub fn is_used(folder: &Path, attempt: u32) -> bool {
+    Files::new(folder, attempt).lock_file().exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::files::Marker;

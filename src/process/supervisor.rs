@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -308,15 +309,21 @@ fn pump(stream: Stream, mut pipe: Box<dyn Read + Send>, capture: Capture, events
 /// Tells the engine, in the order told; lines are dropped rather than waited for.
 struct Reporter {
     queue: SyncSender<Report>,
+    dropped: Arc<AtomicU64>,
     writer: JoinHandle<()>,
 }
 
 #[derive(Clone)]
-struct Lines(SyncSender<Report>);
+struct Lines {
+    queue: SyncSender<Report>,
+    dropped: Arc<AtomicU64>,
+}
 
 impl Lines {
     fn pass_on(&self, stream: Stream, text: String) {
-        let _ = self.0.try_send(Report::Line { stream, text });
+        if self.queue.try_send(Report::Line { stream, text }).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -340,11 +347,11 @@ impl Reporter {
                 }
             }
         });
-        Self { queue, writer }
+        Self { queue, dropped: Arc::default(), writer }
     }
 
     fn lines(&self) -> Lines {
-        Lines(self.queue.clone())
+        Lines { queue: self.queue.clone(), dropped: Arc::clone(&self.dropped) }
     }
 
     fn finish_stream(&self, shared: &Shared) -> Captured {
@@ -354,6 +361,11 @@ impl Reporter {
     }
 
     fn finish(self, last: Report) {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > 0 {
+            let text = format!("… {dropped} more lines came too fast to be shown here; the attempt's files have them");
+            let _ = self.queue.send(Report::Line { stream: Stream::Stderr, text });
+        }
         let _ = self.queue.send(last);
         let _ = self.writer.join();
     }

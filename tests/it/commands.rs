@@ -104,18 +104,50 @@ async fn a_failure_names_the_last_line_and_the_file() {
     assert_eq!(reason, "the script exited with 3: no route");
 }
 
+/// Writes a line into a file each time it runs.
+fn counting(step: &Step) -> (Value, impl Fn() -> usize + use<>) {
+    let file = step.folder.path().join("count");
+    let inputs = json!({ "shell": true, "script": "echo once >>\"$FILE\"", "env": { "FILE": file } });
+    (inputs, move || std::fs::read_to_string(&file).map_or(0, |text| text.lines().count()))
+}
+
 #[tokio::test]
-async fn what_never_ran_is_absent_and_stays_so() {
+async fn what_never_ran_is_absent_and_may_be_applied_under_the_same_intent() {
     let step = step(Effect::Once);
-    let inputs = json!({ "argv": ["touch", step.folder.path().join("trace")] });
+    let (inputs, count) = counting(&step);
     let intent = step.intent(&inputs);
     assert_eq!(step.verify(&inputs, &intent).await, Verdict::Absent);
-    assert!(matches!(step.apply(&inputs, &intent).await, Applied::NotApplied { .. }));
-    assert!(!step.folder.path().join("trace").exists());
-    // The next attempt under the same intent is another matter.
-    let mut next = step;
-    next.cx.attempt = 2;
-    assert!(matches!(next.apply(&inputs, &intent).await, Applied::Applied { .. }));
+    assert!(matches!(step.apply(&inputs, &intent).await, Applied::Applied { .. }));
+    assert!(matches!(step.verify(&inputs, &intent).await, Verdict::Present { .. }));
+    assert_eq!(count(), 1);
+}
+
+#[tokio::test]
+async fn what_may_run_once_is_not_run_twice_under_the_same_attempt() {
+    let mut step = step(Effect::Once);
+    let (inputs, count) = counting(&step);
+    let intent = step.intent(&inputs);
+    assert!(matches!(step.apply(&inputs, &intent).await, Applied::Applied { .. }));
+    assert!(matches!(step.apply(&inputs, &intent).await, Applied::Unknown { .. }));
+    assert!(matches!(step.verify(&inputs, &intent).await, Verdict::Present { .. }));
+    assert_eq!(count(), 1);
+    step.cx.attempt = 2;
+    assert!(matches!(step.apply(&inputs, &intent).await, Applied::Applied { .. }));
+    assert_eq!(count(), 2);
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_runs_again_under_the_same_attempt() {
+    for effect in [Effect::Idempotent, Effect::Read] {
+        let step = step(effect);
+        let (inputs, count) = counting(&step);
+        let intent = step.intent(&inputs);
+        for times in 1..=3 {
+            let Applied::Applied { outputs } = step.apply(&inputs, &intent).await else { panic!() };
+            assert_eq!(count(), times);
+            assert_eq!(step.verify(&inputs, &intent).await, Verdict::Present { outputs });
+        }
+    }
 }
 
 #[tokio::test]

@@ -81,7 +81,10 @@ async fn a_hundred_megabytes_of_output_stay_bounded() {
     let mut request = shell(files.path(), script);
     request.capture_limit = 1_000_000;
     request.redactions = vec![("token".into(), "s3cret".into())];
-    let ended = ended(request).await;
+    let mut last = String::new();
+    let ended = run(request, |_, line| line.clone_into(&mut last)).await.unwrap();
+    // Whoever listens more slowly than that is told so.
+    assert!(last.contains("came too fast to be shown here") || last.starts_with("VmHWM"), "{last}");
     assert_eq!((ended.code, ended.stdout.kept, ended.truncated()), (Some(0), 1_000_000, true));
     assert!(ended.stdout.bytes > 100_000_000 && !ended.stdout.whole && ended.stdout.tail.len() <= 64 * 1024);
     assert_eq!(std::fs::metadata(files.path().join("attempt-1.stdout")).unwrap().len(), 1_000_000);
@@ -215,6 +218,8 @@ fn engine_and_supervisor_are_killed_and_nothing_of_the_program_is_left() {
     engine.wait().unwrap();
     assert_eq!(recover(files.path(), 1).unwrap(), Recovered::StillRunning);
     kill("-KILL", &pids[2]);
+    // By the kernel, before anybody looks.
+    eventually("the program has died with its supervisor", || !lives(&pids[0]));
     assert_eq!(settled(files.path()), Recovered::Killed);
     assert!(!lives(&pids[0]) && !lives(&pids[1]), "the lock is free only when nothing lives");
 }
@@ -261,12 +266,13 @@ async fn an_outcome_is_known_although_nobody_was_there_to_hear_it() {
     let found = tokio::task::spawn_blocking(move || {
         eventually("the program is about to end", || gate.exists());
         let marker = std::fs::read_to_string(files_path.join("attempt-1.started")).unwrap();
-        let supervisor: serde_json::Value = serde_json::from_str(&marker).unwrap();
+        let marker: serde_json::Value = serde_json::from_str(&marker).unwrap();
+        let supervisor = marker["supervisor"].to_string();
         eventually("the program has ended", || {
             let children = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
                 std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|stat| {
                     let rest: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-                    rest[1] == supervisor["supervisor"].to_string() && stat.contains("(sh)")
+                    rest[1] == supervisor && stat.contains("(sh)")
                 })
             });
             children.count() == 0
@@ -275,6 +281,17 @@ async fn an_outcome_is_known_although_nobody_was_there_to_hear_it() {
         settled(&files_path)
     });
     assert!(matches!(found.await.unwrap(), Recovered::Ended(ended) if ended.code == Some(4) && ended.cause == Cause::Itself));
+}
+
+#[tokio::test]
+async fn what_is_cancelled_before_it_starts_never_runs() {
+    let files = folder();
+    let trace = files.path().join("trace");
+    let request = shell(files.path(), &format!("touch {}", trace.display()));
+    let error = run_until(request, |_, _| {}, std::future::ready(())).await.unwrap_err();
+    assert!(matches!(error, RunError::NotStarted(StartError::Cancelled)), "{error}");
+    assert!(!trace.exists());
+    assert_eq!(recover(files.path(), 1).unwrap(), Recovered::NeverStarted);
 }
 
 #[tokio::test]

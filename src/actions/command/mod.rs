@@ -6,10 +6,11 @@
 mod by_hand;
 mod inputs;
 mod outcome;
+mod slot;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,14 +21,12 @@ use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
-use crate::process::{self, Recovered, Request};
+use crate::process::{self, Recovered, RecoveryError, Request};
 
 use self::inputs::CommandInputs;
 use super::assert::Assert;
 use super::noop::Noop;
 
-/// Where the intent keeps the name of the folder that this doing's files are in.
-const EXECUTION: &str = "execution";
 /// How much of a command line is in a message, in characters.
 const LONGEST_NAME: usize = 80;
 
@@ -101,21 +100,19 @@ impl Command {
         let cut: String = line.chars().take(LONGEST_NAME).collect();
         format!("`{cut}{}`", if cut.len() < line.len() { "…" } else { "" })
     }
-
-    async fn run(&self, cx: &Context, inputs: &CommandInputs, request: Request) -> Applied {
-        let name = self.name(cx, inputs);
-        let file = (cx.attempt > 0).then(|| request.files.join(format!("attempt-{}.stdout", request.attempt)));
-        match process::run(request, |_, line| cx.log.line(line)).await {
-            Ok(ended) => outcome::judge(&ended, inputs, &name, cx.effect, file.as_deref()),
-            Err(error) => outcome::judge_error(error, &name, cx.effect),
-        }
-    }
 }
 
-/// The folder of this doing's files. Attempts are counted from 1 again when a step is begun anew, so that their numbers alone do not tell them apart.
-fn folder(cx: &Context, intent: &Intent) -> PathBuf {
-    let execution = intent.note.get(EXECUTION).and_then(Value::as_str).and_then(|text| uuid::Uuid::parse_str(text).ok());
-    cx.files.join(execution.map_or_else(|| cx.idempotency_key.clone(), |id| id.simple().to_string()))
+/// Where all that an attempt wrote to stdout is.
+fn stdout_file(files: &Path, attempt: u32) -> PathBuf {
+    files.join(format!("attempt-{attempt}.stdout"))
+}
+
+/// Looks at an attempt's files, away from the threads that must not block.
+async fn blocking<T: Send + 'static>(look: impl FnOnce() -> Result<T, RecoveryError> + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(look)
+        .await
+        .map_err(|_| Failure::transient("the attempt's files could not be looked at: runsheet is ending"))?
+        .map_err(|error| Failure::transient(error.to_string()).hint("check the permissions and the free space of the state folder"))
 }
 
 #[async_trait]
@@ -156,7 +153,7 @@ impl Action for Command {
         };
         let intent = Intent {
             revert,
-            note: json!({ EXECUTION: uuid::Uuid::now_v7().simple().to_string() }),
+            note: json!({ slot::EXECUTION: uuid::Uuid::now_v7().simple().to_string() }),
             by_hand: vec![cx.log.redact(&line)],
             ..Intent::default()
         };
@@ -164,30 +161,41 @@ impl Action for Command {
     }
 
     async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {
-        match Self::read(cx, inputs) {
-            Ok(inputs) => self.run(cx, &inputs, self.request(cx, &inputs, folder(cx, intent), cx.attempt)).await,
-            Err(failure) => Applied::NotApplied { failure },
+        let inputs = match Self::read(cx, inputs) {
+            Ok(inputs) => inputs,
+            Err(failure) => return Applied::NotApplied { failure },
+        };
+        let (base, attempt, effect) = (slot::base(cx, intent), cx.attempt, cx.effect);
+        let files = match blocking(move || slot::next(&base, attempt, effect)).await {
+            Ok(files) => files,
+            Err(failure) => return Applied::NotApplied { failure },
+        };
+        let name = self.name(cx, &inputs);
+        let stdout_file = stdout_file(&files, attempt);
+        match process::run(self.request(cx, &inputs, files, attempt), |_, line| cx.log.line(line)).await {
+            Ok(ended) => outcome::judge(&ended, &inputs, &name, effect, Some(&stdout_file)),
+            Err(error) => outcome::judge_error(error, &name, effect),
         }
     }
 
     async fn verify(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
         let inputs = Self::read(cx, inputs)?;
-        let (files, attempt) = (folder(cx, intent), cx.attempt);
-        let stdout_file = files.join(format!("attempt-{attempt}.stdout"));
-        let recovered = tokio::task::spawn_blocking(move || process::recover(&files, attempt))
-            .await
-            .map_err(|_| Failure::transient("the attempt's files could not be looked at: the program is ending"))?
-            .map_err(|error| Failure::transient(error.to_string()).hint("check the permissions and the free space of the state folder"))?;
+        let (files, attempt) = (slot::last(&slot::base(cx, intent), cx.attempt).0, cx.attempt);
+        let stdout_file = stdout_file(&files, attempt);
+        let recovered = blocking(move || process::recover(&files, attempt)).await?;
+        let cannot_tell = |reason| match cx.effect {
+            // What only reads is simply done again.
+            Effect::Read => Verdict::Absent,
+            Effect::Idempotent | Effect::Once => Verdict::CannotTell { reason },
+        };
         Ok(match recovered {
             Recovered::NeverStarted => Verdict::Absent,
             Recovered::StillRunning => Verdict::InProgress { message: "its process is being ended".into() },
-            Recovered::Killed => {
-                Verdict::CannotTell { reason: format!("{} was started, and nobody saw how it ended", self.name(cx, &inputs)) }
-            }
+            Recovered::Killed => cannot_tell(format!("{} was started, and nobody saw how it ended", self.name(cx, &inputs))),
             Recovered::Ended(ended) => match outcome::judge(&ended, &inputs, &self.name(cx, &inputs), cx.effect, Some(&stdout_file)) {
                 Applied::Applied { outputs } => Verdict::Present { outputs },
                 Applied::NotApplied { failure } | Applied::FailedWithEffect { failure, .. } | Applied::Unknown { failure } => {
-                    Verdict::CannotTell { reason: failure.message }
+                    cannot_tell(failure.message)
                 }
             },
         })
