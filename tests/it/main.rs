@@ -1,1 +1,4 @@
 //! Every integration test, in one binary: a file for each feature.
+
+mod commands;
+mod processes;

@@ -1,0 +1,50 @@
+//! Which folder an execution's files are in.
+//!
+//! An engine may apply the same attempt again: one that was found never to have started, or one that may be repeated. A name that was used stays used, so
+//! that a late supervisor finds it taken; the repetition gets the next folder, `again-1` and so on, and `verify` looks into the last.
+//!
+//! Invariant: what may run only once and may have run is never given another folder.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::model::intent::Intent;
+use crate::model::step::Effect;
+use crate::ports::action::Context;
+use crate::process::{Recovered, RecoveryError, is_used, recover};
+
+/// Where the intent keeps the name of the folder that this doing's files are in.
+pub(super) const EXECUTION: &str = "execution";
+
+/// The folder of this doing's files. Attempts are counted from 1 again when a step is begun anew, so that their numbers alone do not tell them apart.
+pub(super) fn base(cx: &Context, intent: &Intent) -> PathBuf {
+    let execution = intent.note.get(EXECUTION).and_then(Value::as_str).and_then(|text| uuid::Uuid::parse_str(text).ok());
+    cx.files.join(execution.map_or_else(|| cx.idempotency_key.clone(), |id| id.simple().to_string()))
+}
+
+/// Where the last execution of this attempt is, and how many there were before it.
+pub(super) fn last(base: &Path, attempt: u32) -> (PathBuf, u32) {
+    let mut found = (base.to_owned(), 0);
+    loop {
+        let next = base.join(format!("again-{}", found.1 + 1));
+        if !is_used(&next, attempt) {
+            return found;
+        }
+        found = (next, found.1 + 1);
+    }
+}
+
+/// Where the next execution of this attempt belongs. Blocks for a few fsyncs at most.
+pub(super) fn next(base: &Path, attempt: u32, effect: Effect) -> Result<PathBuf, RecoveryError> {
+    let (last, before) = last(base, attempt);
+    if !is_used(&last, attempt) {
+        return Ok(last);
+    }
+    let repeatable = match recover(&last, attempt)? {
+        Recovered::NeverStarted => true,
+        Recovered::StillRunning => false,
+        Recovered::Ended(_) | Recovered::Killed => effect != Effect::Once,
+    };
+    Ok(if repeatable { base.join(format!("again-{}", before + 1)) } else { last })
+}

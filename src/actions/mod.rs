@@ -1,0 +1,5 @@
+//! Built-in actions, a file or folder for each system.
+
+pub mod assert;
+pub mod command;
+pub mod noop;
