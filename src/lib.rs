@@ -1,4 +1,6 @@
 //! runsheet
+pub mod actions;
+pub mod environment;
 pub mod expr;
 pub mod model;
 pub mod ports;
