@@ -175,11 +175,7 @@ fn long_enough(name: &str, source: &SecretSource, value: SecretString) -> Result
     Ok(value)
 }
 
-fn read(
-    name: &str,
-    source: &SecretSource,
-    variable: &impl Fn(&str) -> Option<std::ffi::OsString>,
-) -> Result<SecretString, SecretProblem> {
+fn read(name: &str, source: &SecretSource, variable: &impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<SecretString, SecretProblem> {
     let unreadable = |why: String| SecretProblem::Unreadable { name: name.to_owned(), from: source.to_string(), why };
     match source {
         SecretSource::Value(value) => Ok(value.clone()),
