@@ -117,7 +117,8 @@ fn without_null(schema: &mut Value) {
 /// A permanent failure that says what does not fit.
 pub(crate) fn parse<T: DeserializeOwned>(action: &str, inputs: &Inputs) -> Result<T, Failure> {
     T::deserialize(&inputs.0).map_err(|error| {
-        Failure::permanent(format!("the inputs of {action} do not fit: {error}")).hint(format!("`runsheet actions {action}` shows its inputs"))
+        Failure::permanent(format!("the inputs of {action} do not fit: {error}"))
+            .hint(format!("`runsheet actions {action}` shows its inputs"))
     })
 }
 

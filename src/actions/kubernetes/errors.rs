@@ -86,10 +86,8 @@ impl Trouble {
                 .hint("check that the cluster is up and reachable from here: `kubectl get --raw /readyz`"),
             Self::Silent(error @ (KubeError::TimedOut { .. } | KubeError::Cut { .. })) => Failure::transient(format!("{asked}: {error}")),
             Self::Silent(error @ KubeError::TooLarge) => Failure::permanent(format!("{asked}: {error}")),
-            Self::Garbled { what } => {
-                Failure::permanent(format!("{asked}: the answer is not one of the Kubernetes API: {what}"))
-                    .hint("check that the environment's cluster URL leads to a Kubernetes API server and not to a proxy's page")
-            }
+            Self::Garbled { what } => Failure::permanent(format!("{asked}: the answer is not one of the Kubernetes API: {what}"))
+                .hint("check that the environment's cluster URL leads to a Kubernetes API server and not to a proxy's page"),
             Self::Refused { status, message, retry_after, .. } => refused(asked, *status, message, retry_after.as_deref()),
         }
     }
@@ -115,7 +113,9 @@ fn refused(asked: Asked<'_>, status: u16, message: &str, retry_after: Option<&st
     let place = if namespace.is_empty() { String::new() } else { format!(" -n {namespace}") };
     let after = retry_after.map(|after| format!(" (Retry-After: {after})")).unwrap_or_default();
     match status {
-        401 => Failure::permanent(format!("{asked}: the credentials are not accepted (401){said}")).hint("renew the token of this environment"),
+        401 => {
+            Failure::permanent(format!("{asked}: the credentials are not accepted (401){said}")).hint("renew the token of this environment")
+        }
         403 => Failure::permanent(format!("{asked}: forbidden (403){said}"))
             .hint(format!("allow the verb `{verb}` on `{resource}` in a Role; `kubectl auth can-i {verb} {resource}{place}` tells")),
         404 => Failure::permanent(format!("{asked}: not found (404){said}")).hint("check the name, the namespace and the environment"),

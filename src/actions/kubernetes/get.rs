@@ -105,3 +105,7 @@ impl Action for Get {
 pub(super) fn place(namespace: Option<&str>, cx: &Context) -> String {
     super::namespace(namespace, cx.target.as_ref()).map(|name| format!(" in namespace {name}")).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "get_tests.rs"]
+mod tests;

@@ -179,7 +179,9 @@ mod tests {
         for text in ["pod/a-1", "hpa/x", "keda.sh/v1alpha1/ScaledObject/x", "v1/Pod/x", "apps/v1/Deployment/x"] {
             assert_eq!(text.parse::<ObjectName>().unwrap().to_string(), text);
         }
-        for text in ["", "pod", "pod/", "pods/x", "Pod/x", "a/b/c/d/e", "apps/v1/deployment/x", "apps/V1/Deployment/x", "pod/../x", "../v1/Pod/x"] {
+        for text in
+            ["", "pod", "pod/", "pods/x", "Pod/x", "a/b/c/d/e", "apps/v1/deployment/x", "apps/V1/Deployment/x", "pod/../x", "../v1/Pod/x"]
+        {
             assert!(matches!(text.parse::<ObjectName>(), Err(NotAnObject::Form(_))), "{text}");
         }
     }

@@ -169,7 +169,8 @@ impl Action for Scale {
         let api = Api::new(&self.connections, cx)?;
         let state = self.read(&api, &workload, &namespace).await?.ok_or_else(|| missing(&workload, &namespace))?;
         let pods = api.pods(&namespace, &state.selector).await;
-        let pods = pods.map_err(|trouble| trouble.failure(super::errors::Asked { verb: "list", resource: "pods", name: "", namespace: &namespace }))?;
+        let pods = pods
+            .map_err(|trouble| trouble.failure(super::errors::Asked { verb: "list", resource: "pods", name: "", namespace: &namespace }))?;
         part(cx, state.ready, state.replicas);
         Ok(json!({
             "replicas": state.replicas,
@@ -204,8 +205,7 @@ impl Action for Scale {
             Some(reason) => (Revert::Keep { reason }, vec![by_hand(was)]),
             None => (Revert::Fields { settle: input.settle.unwrap_or(Span::seconds(600)) }, vec![by_hand(was)]),
         };
-        let change =
-            Change { object, field: FIELD.to_owned(), label: "replicas".to_owned(), prior: json!(was), after: json!(after) };
+        let change = Change { object, field: FIELD.to_owned(), label: "replicas".to_owned(), prior: json!(was), after: json!(after) };
         let intent = Intent {
             prior: Value::Null,
             changes: vec![change],

@@ -14,7 +14,8 @@ pub(super) async fn swap_replicas(api: &Api, workload: &Workload, namespace: &st
     if from == to {
         return Ok(());
     }
-    let sent = if from == 0 { from_zero(api, workload, namespace, to).await? } else { api.patch_replicas(workload, namespace, from, to).await };
+    let sent =
+        if from == 0 { from_zero(api, workload, namespace, to).await? } else { api.patch_replicas(workload, namespace, from, to).await };
     let Err(trouble) = sent else { return Ok(()) };
     let verb = if from == 0 { "update" } else { "patch" };
     if trouble.is_conflict() {
@@ -26,9 +27,8 @@ pub(super) async fn swap_replicas(api: &Api, workload: &Workload, namespace: &st
 /// A `Scale` of zero replicas does not hold the field at all, so that a JSON Patch has nothing to test: the object's version stands in.
 async fn from_zero(api: &Api, workload: &Workload, namespace: &str, to: i64) -> Result<Result<(), Trouble>, Applied> {
     let read = api.scale(workload, namespace).await;
-    let mut scale = read.map_err(|trouble| Applied::NotApplied {
-        failure: trouble.failure(asked("get", workload.kind.scale(), workload, namespace)),
-    })?;
+    let mut scale =
+        read.map_err(|trouble| Applied::NotApplied { failure: trouble.failure(asked("get", workload.kind.scale(), workload, namespace)) })?;
     if scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0) != 0 {
         let (message, reason) = ("replicas are not 0 any more".to_owned(), "Conflict".to_owned());
         return Ok(Err(Trouble::Refused { status: 409, message, reason, retry_after: None }));

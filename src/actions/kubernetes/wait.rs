@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::api::Api;
@@ -41,6 +41,9 @@ struct Input {
     namespace: Option<String>,
     /// A CEL expression without `${{ }}`, true or false, in which `result` is the object: `result.status.readyReplicas >= 4`.
     condition: String,
+    /// Values for the condition, which finds them as `vars.NAME`. They are data and never become part of the expression.
+    #[serde(default)]
+    vars: Map<String, Value>,
     /// How long it may take to become true; `5m` where it is left out.
     #[schemars(with = "Option<DurationText>")]
     timeout: Option<Span>,
@@ -59,9 +62,10 @@ impl Input {
                 None => failure.hint("write it without `${{ }}`: `result.status.readyReplicas >= 4`"),
             }
         })?;
-        if let Some(root) = condition.references().roots.iter().find(|root| **root != Root::Result) {
-            let message = format!("`condition` uses `{}`; only `result`, the object, is known there", root.as_str());
-            return Err(Failure::permanent(message).hint("check such a value in `check.after`, with `uses: k8s.get`"));
+        if let Some(root) = condition.references().roots.iter().find(|root| !matches!(root, Root::Result | Root::Vars)) {
+            let message =
+                format!("`condition` uses `{}`; only `result` (the object) and `vars` (the step's own) are known there", root.as_str());
+            return Err(Failure::permanent(message).hint("give the value to the step: `vars: { wanted: ${{ … }} }`, and use `vars.wanted`"));
         }
         Ok((input, condition))
     }
@@ -119,7 +123,7 @@ impl Wait {
             cx.log.part(count("/status/readyReplicas").unwrap_or(0), wanted, "pods ready");
         }
         let shown = redacted(&*cx.log, object.clone());
-        Ok(match condition.evaluate(&Bindings::new().with(Root::Result, object)) {
+        Ok(match condition.evaluate(&Bindings::new().with(Root::Result, object).with(Root::Vars, Value::Object(input.vars.clone()))) {
             Ok(Value::Bool(true)) => Seen::Holds(shown),
             Ok(Value::Bool(false)) => Seen::Not { object: shown, why: format!("`{}` is false", input.condition) },
             Ok(other) => {
@@ -127,7 +131,9 @@ impl Wait {
                     .hint("compare it with something: `result.status.phase == \"Running\"`"));
             }
             // A field that is not there yet has no value: it may come.
-            Err(error) => Seen::Not { object: shown, why: format!("`{}` has no value: {}", input.condition, cx.log.redact(&error.message)) },
+            Err(error) => {
+                Seen::Not { object: shown, why: format!("`{}` has no value: {}", input.condition, cx.log.redact(&error.message)) }
+            }
         })
     }
 }
@@ -192,7 +198,9 @@ impl Action for Wait {
             }
             if start.elapsed() + every >= limit {
                 let message = format!("{} did not come to meet the condition within {}: {why}", input.object, Span(limit));
-                return Applied::NotApplied { failure: Failure::transient(message).hint("look at the object's status and events; a longer `timeout`?") };
+                return Applied::NotApplied {
+                    failure: Failure::transient(message).hint("look at the object's status and events; a longer `timeout`?"),
+                };
             }
             tokio::time::sleep(every).await;
         }

@@ -130,7 +130,17 @@ mod tests {
 
     #[test]
     fn what_is_no_workload_is_refused() {
-        for text in ["", "ticket-service", "deploy/x", "Deployment/x", "deployment/", "deployment/a/b", "deployment/..", "deployment/a?b", "deployment/A"] {
+        for text in [
+            "",
+            "ticket-service",
+            "deploy/x",
+            "Deployment/x",
+            "deployment/",
+            "deployment/a/b",
+            "deployment/..",
+            "deployment/a?b",
+            "deployment/A",
+        ] {
             assert!(text.parse::<Workload>().is_err(), "{text}");
         }
     }
