@@ -3,7 +3,7 @@
 //! Architecture invariant: an action knows its target and its own inputs; it knows no journal, no terminal, no playbook and no other action.
 //! Reads never change anything, and whoever applies says whether the target has it, has it not, or whether nobody knows.
 
-//HTTP
+pub mod http;
 pub mod kubernetes;
 mod support;
 #[cfg(test)]
