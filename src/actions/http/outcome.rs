@@ -62,14 +62,15 @@ fn no_answer(request: &Request, unanswered: &Unanswered, log: &dyn Log) -> Appli
     let message = log.redact(&format!("{}: {unanswered}", request.name()));
     match unanswered {
         Unanswered::NoRoute(error) => Applied::NotApplied { failure: Failure { message, ..not_connected(error) } },
-        Unanswered::NotConnected(_) => {
-            Applied::NotApplied { failure: Failure::transient(message).hint("nothing was sent: check that the server is up and reachable from here") }
-        }
+        Unanswered::NotConnected(_) => Applied::NotApplied {
+            failure: Failure::transient(message).hint("nothing was sent: check that the server is up and reachable from here"),
+        },
         Unanswered::TimedOut(_) | Unanswered::Cut(_) if request.method.is_read() => {
             Applied::NotApplied { failure: Failure::transient(message) }
         }
         Unanswered::TimedOut(_) | Unanswered::Cut(_) => Applied::Unknown {
-            failure: Failure::transient(message).hint("the server may have done it: look there; a `verify` in the step's inputs finds out by itself"),
+            failure: Failure::transient(message)
+                .hint("the server may have done it: look there; a `verify` in the step's inputs finds out by itself"),
         },
     }
 }

@@ -15,6 +15,8 @@ use crate::model::outcome::Failure;
 
 /// The largest body of an answer that is read where the step does not say, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
+/// What `max_body` may be at most, in bytes.
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Set by the client itself, or by the route to the target.
@@ -72,7 +74,9 @@ impl Request {
         let body = body(input, &mut headers)?;
         let read = input.method.is_read();
         if !read && input.follow_redirects == Some(true) {
-            return Err(Failure::permanent("a write never follows a redirect").hint("leave `follow_redirects` out, and write the final URL"));
+            return Err(
+                Failure::permanent("a write never follows a redirect").hint("leave `follow_redirects` out, and write the final URL")
+            );
         }
         if !read && !headers.contains_key("idempotency-key") {
             let value = HeaderValue::from_str(key).map_err(|_| Failure::permanent("the idempotency key is not a header's value"))?;
@@ -81,6 +85,10 @@ impl Request {
         let expect = input.expect.as_ref().map_or_else(|| vec![StatusRange::SUCCESS], |expect| expect.status.clone());
         if expect.is_empty() {
             return Err(Failure::permanent("`expect.status` is empty: nothing could succeed").hint("leave it out for 2xx"));
+        }
+        if input.max_body.is_some_and(|bytes| bytes > LARGEST_BODY) {
+            return Err(Failure::permanent(format!("`max_body` is more than {LARGEST_BODY} bytes"))
+                .hint("fetch it with a `command` that writes a file"));
         }
         Ok(Self {
             method: input.method,

@@ -17,9 +17,13 @@ pub(super) fn verdict(verify: &Verify, answer: &Answer) -> Verdict {
     match (present, absent) {
         (true, false) => Verdict::Present { outputs: outputs_unseen() },
         (false, true) => Verdict::Absent,
-        (true, true) => Verdict::CannotTell { reason: format!("the answer to `verify` (status {status}) matches both `present` and `absent`") },
+        (true, true) => {
+            Verdict::CannotTell { reason: format!("the answer to `verify` (status {status}) matches both `present` and `absent`") }
+        }
         (false, false) if verify.absent.is_none() => Verdict::CannotTell {
-            reason: format!("the answer to `verify` (status {status}) does not match `present`, and the step does not say what `absent` looks like"),
+            reason: format!(
+                "the answer to `verify` (status {status}) does not match `present`, and the step does not say what `absent` looks like"
+            ),
         },
         (false, false) => {
             Verdict::CannotTell { reason: format!("the answer to `verify` (status {status}) matches neither `present` nor `absent`") }
