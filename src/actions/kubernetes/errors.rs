@@ -128,3 +128,72 @@ fn refused(asked: Asked<'_>, status: u16, message: &str, retry_after: Option<&st
         _ => Failure::permanent(format!("{asked}: answered with status {status}{said}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct Plain;
+
+    impl Log for Plain {
+        fn line(&self, _: &str) {}
+        fn part(&self, _: u64, _: u64, _: &str) {}
+        fn redact(&self, text: &str) -> String {
+            text.replace("hunter2", "[secret]")
+        }
+    }
+
+    const ASKED: Asked<'_> = Asked { verb: "patch", resource: "deployments/scale", name: "x", namespace: "production" };
+
+    fn reply(status: u16, retry_after: Option<&str>) -> Trouble {
+        let body = json!({ "reason": "Some", "message": "it is hunter2" });
+        Trouble::of(&KubeReply { status, retry_after: retry_after.map(str::to_owned), body }, &Plain)
+    }
+
+    #[test]
+    fn each_trouble_has_one_meaning() {
+        let silent = Trouble::Silent;
+        // Trouble, whether a write certainly was not applied, whether another try can help, what the message says.
+        let table = [
+            (reply(401, None), true, false, "the credentials are not accepted (401): it is [secret]"),
+            (reply(403, None), true, false, "patch deployments/scale `x` in namespace production: forbidden (403)"),
+            (reply(404, None), true, false, "not found (404)"),
+            (reply(408, None), false, true, "gave up waiting (408)"),
+            (reply(409, None), true, true, "conflict (409)"),
+            (reply(410, None), true, true, "too old (410)"),
+            (reply(415, None), true, false, "status 415"),
+            (reply(422, None), true, false, "does not accept it (422)"),
+            (reply(429, None), true, true, "too many requests (429)"),
+            (reply(500, None), false, true, "the server failed (500)"),
+            (reply(503, None), false, true, "the server failed (503)"),
+            (reply(503, Some("2")), true, true, "the server failed (503) (Retry-After: 2)"),
+            (reply(301, None), true, false, "status 301"),
+            (silent(KubeError::NotSent { why: "refused".into() }), true, true, "no connection to the Kubernetes API: refused"),
+            (silent(KubeError::TimedOut { after: Duration::from_secs(10) }), false, true, "did not answer within 10 s"),
+            (silent(KubeError::Cut { why: "eof".into() }), false, true, "was cut before the whole answer was there: eof"),
+            (silent(KubeError::TooLarge), false, false, "larger than 32 MiB"),
+            (Trouble::Garbled { what: "no JSON".into() }, false, false, "not one of the Kubernetes API: no JSON"),
+        ];
+        for (trouble, sure, transient, text) in table {
+            let (failure, was_sure) = match trouble.of_write(ASKED) {
+                Applied::NotApplied { failure } => (failure, true),
+                Applied::Unknown { failure } => (failure, false),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!((was_sure, failure.transient), (sure, transient), "{trouble:?}");
+            assert!(failure.message.contains(text), "{failure}");
+            assert_eq!(trouble.failure(ASKED), failure, "a read fails with the same words");
+        }
+    }
+
+    #[test]
+    fn only_the_apis_own_word_makes_an_object_gone() {
+        let gone = |body: Value| Trouble::of(&KubeReply { status: 404, retry_after: None, body }, &Plain).is_gone();
+        assert!(gone(json!({ "reason": "NotFound" })));
+        assert!(!gone(Value::Null), "a proxy's page says nothing of the object");
+    }
+}

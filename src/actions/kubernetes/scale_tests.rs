@@ -39,7 +39,7 @@ async fn the_plan_names_object_field_and_both_values() {
     let intent = trial::planned(&action, &cx, &inputs(8)).await;
     let change = &intent.changes[0];
     assert_eq!(change.object.0, "k8s:uid-1/production/deployment/ticket-service");
-    assert_eq!(touches(&inputs(8).0, cx.target.as_ref()), [change.object.clone()]);
+    assert_eq!(touches(&inputs(8).0, cx.target.as_ref()), std::slice::from_ref(&change.object));
     assert_eq!((change.field.as_str(), &change.prior, &change.after), ("spec.replicas", &json!(2), &json!(8)));
     assert_eq!(intent.by_hand, ["kubectl scale deployment/ticket-service --replicas=8 -n production"]);
     assert_eq!(intent.undo_by_hand, ["kubectl scale deployment/ticket-service --replicas=2 -n production"]);
@@ -64,6 +64,23 @@ async fn what_somebody_else_put_there_is_left_alone() {
         let verdict = action.verify(&cx, &inputs(8), &intent).await.unwrap();
         assert!(matches!(&verdict, Verdict::CannotTell { reason } if reason.contains("are 5, neither")), "{verdict:?}");
     }
+}
+
+#[tokio::test]
+async fn a_swap_that_lost_is_judged_by_what_is_there_now() {
+    let (stand_in, action, cx) = trial_of(2).await;
+    let intent = trial::planned(&action, &cx, &inputs(8)).await;
+    // An earlier attempt of unknown outcome arrived late: the wanted value is there.
+    stand_in.cluster.lock().unwrap().faults.push(Fault::Meanwhile(8));
+    let applied = action.apply(&cx, &inputs(8), &intent).await;
+    assert!(matches!(applied, Applied::Applied { .. }), "{applied:?}");
+    // Another write was first and changed something else: ours may be tried again.
+    stand_in.cluster.lock().unwrap().replicas = 2;
+    for status in [409, 422] {
+        stand_in.cluster.lock().unwrap().faults.push(Fault::Refuse(status, None));
+        assert!(failure(action.apply(&cx, &inputs(8), &intent).await).transient, "{status}");
+    }
+    assert_eq!(stand_in.cluster.lock().unwrap().effects, []);
 }
 
 #[tokio::test]

@@ -139,7 +139,8 @@ fn scale(cluster: &Cluster) -> Value {
 fn write(cluster: &mut Cluster, method: &Method, body: &str) -> Response {
     let body: Value = serde_json::from_str(body).unwrap();
     let wanted = if *method == Method::PUT {
-        if body["metadata"]["resourceVersion"] != cluster.version.to_string() {
+        let version = cluster.version.to_string();
+        if body["metadata"]["resourceVersion"].as_str() != Some(version.as_str()) {
             return refusal(409, "Conflict", "the object has been modified");
         }
         body["spec"]["replicas"].as_i64().unwrap_or(0)

@@ -38,11 +38,11 @@ async fn from_zero(api: &Api, workload: &Workload, namespace: &str, to: i64) -> 
 }
 
 async fn conflict(api: &Api, workload: &Workload, namespace: &str, from: i64, to: i64, trouble: &Trouble) -> Result<(), Applied> {
-    let not_applied = |failure: Failure| Err(Applied::NotApplied { failure });
+    let not_applied = |failure: Failure| Applied::NotApplied { failure };
     let read = match api.scale(workload, namespace).await {
         Ok(scale) => scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0),
         // The swap itself was refused: that it had no effect is certain, whatever the read says.
-        Err(again) => return not_applied(again.failure(asked("get", workload.kind.scale(), workload, namespace))),
+        Err(again) => return Err(not_applied(again.failure(asked("get", workload.kind.scale(), workload, namespace)))),
     };
     if read == to {
         return Ok(());
@@ -50,12 +50,12 @@ async fn conflict(api: &Api, workload: &Workload, namespace: &str, from: i64, to
     if read == from {
         let mut failure = trouble.failure(asked("patch", workload.kind.scale(), workload, namespace));
         failure.transient = true;
-        return not_applied(failure);
+        return Err(not_applied(failure));
     }
-    not_applied(
+    Err(not_applied(
         Failure::permanent(format!(
             "replicas of {workload} in namespace {namespace} are {read}: somebody else changed them from {from} to {read} meanwhile, and they were left alone"
         ))
         .hint("find out who (`kubectl get --show-managed-fields -o yaml`; an autoscaler?), then decide which value holds"),
-    )
+    ))
 }

@@ -210,3 +210,7 @@ impl Action for Wait {
         Ok(Verdict::Absent)
     }
 }
+
+#[cfg(test)]
+#[path = "wait_tests.rs"]
+mod tests;
