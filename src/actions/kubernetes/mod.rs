@@ -1,0 +1,67 @@
+//! Kubernetes, through its API.
+//!
+//! Invariant: an object is named by its cluster's own UID, never by the name that an environment gives the cluster; every request has a timeout
+//! and is sent once; Secrets are never read.
+
+mod api;
+mod errors;
+mod get;
+mod object;
+mod scale;
+#[cfg(test)]
+mod stand_in;
+mod swap;
+mod wait;
+mod workload;
+mod workload_state;
+
+use std::sync::Arc;
+
+use crate::environment::{Connections, KUBERNETES};
+use crate::model::change::ObjectRef;
+use crate::model::outcome::Failure;
+use crate::model::run::TargetSpec;
+use crate::ports::action::{Action, Context};
+
+/// `k8s.scale`, `k8s.get` and `k8s.wait` on the cluster that these connections lead to.
+pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
+    vec![
+        Arc::new(scale::Scale::new(Arc::clone(connections))),
+        Arc::new(get::Get::new(Arc::clone(connections))),
+        Arc::new(wait::Wait::new(Arc::clone(connections))),
+    ]
+}
+
+/// The namespace: the step's own, else the target's.
+fn namespace(input: Option<&str>, target: Option<&TargetSpec>) -> Result<String, Failure> {
+    let default = target.and_then(|target| target.values.get("kubernetes")).and_then(|cluster| cluster.get("namespace"));
+    let name = input.or_else(|| default.and_then(serde_json::Value::as_str)).ok_or_else(|| {
+        Failure::permanent("no namespace: neither the step nor the environment names one")
+            .hint("give the step a `namespace`, or the environment `kubernetes.namespace`")
+    })?;
+    if workload::is_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(Failure::permanent(format!("`{}` is not a namespace's name", name.chars().take(80).collect::<String>()))
+            .hint("lower-case letters, digits and `-`"))
+    }
+}
+
+/// What an object of this cluster is called in the ledger and in locks.
+fn object_ref(target: &TargetSpec, namespace: &str, workload: &workload::Workload) -> Option<ObjectRef> {
+    let uid = target.identity.get(KUBERNETES)?.as_str()?;
+    Some(ObjectRef(format!("{KUBERNETES_PREFIX}:{uid}/{namespace}/{workload}")))
+}
+
+const KUBERNETES_PREFIX: &str = "k8s";
+
+/// The cluster's UID as recorded in the run.
+fn cluster<'a>(action: &str, cx: &'a Context) -> Result<&'a TargetSpec, Failure> {
+    let target = crate::actions::support::target(action, cx.target.as_ref())?;
+    if target.identity.get(KUBERNETES).is_some_and(serde_json::Value::is_string) {
+        Ok(target)
+    } else {
+        Err(Failure::permanent(format!("{action} needs a Kubernetes cluster, and the environment {} has none", target.environment))
+            .hint("name an environment with a cluster"))
+    }
+}

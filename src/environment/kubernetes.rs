@@ -1,0 +1,177 @@
+//! One request to a Kubernetes API server, and what came back: the status as it was sent, or how far the request got.
+//!
+//! Must not try anything again and must not judge: whether a failure left an effect is the caller's to say. Invariant: each request ends within
+//! its timeout, and an answer takes bounded memory.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use secrecy::SecretString;
+use serde_json::Value;
+
+/// The largest answer that is read, in bytes. (An object has at most 1.5 MiB in etcd; a page of 500 pods a few MiB.)
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+
+/// How a cluster is reached.
+#[derive(Clone, Debug)]
+pub enum KubernetesAccess {
+    /// At a URL, with a bearer token.
+    Token {
+        /// `http://127.0.0.1:41234`
+        url: String,
+        /// The token.
+        token: SecretString,
+    },
+}
+
+impl KubernetesAccess {
+    /// What people are shown.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Token { url, .. } => url,
+        }
+    }
+
+    /// A client, without retries: what is tried again is decided elsewhere. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// Why no client can be made of this, for people.
+    pub(super) fn client(&self) -> Result<kube::Client, String> {
+        super::tls::install();
+        let Self::Token { url, token } = self;
+        let uri: http::Uri = url.parse().map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+        let plain = uri.scheme_str() == Some("http");
+        let mut config = kube::Config::new(uri);
+        config.default_retry = false;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        // The whole request has a timeout of its own; these would cut idle connections.
+        config.read_timeout = None;
+        config.write_timeout = None;
+        config.auth_info.token = Some(token.clone());
+        if plain {
+            // Plain HTTP must not depend on certificates on this machine.
+            config.root_cert = Some(Vec::new());
+        }
+        kube::Client::try_from(config).map_err(|error| error.to_string())
+    }
+}
+
+/// A request to be sent.
+#[derive(Clone, Debug)]
+pub struct KubeCall {
+    /// The method.
+    pub method: Method,
+    /// The path with its query: `/apis/apps/v1/namespaces/production/deployments/ticket-service`.
+    pub path: String,
+    /// The body's media type and the body.
+    pub body: Option<(&'static str, Value)>,
+    /// How long the request may take, answer included.
+    pub timeout: Duration,
+}
+
+impl KubeCall {
+    /// A read.
+    pub fn get(path: impl Into<String>, timeout: Duration) -> Self {
+        Self { method: Method::GET, path: path.into(), body: None, timeout }
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct KubeReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Retry-After`, where the server sent one: as it stands, normally seconds.
+    pub retry_after: Option<String>,
+    /// The body; `null` where it is not JSON.
+    pub body: Value,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KubeError {
+    /// The request certainly did not reach the server: the name does not resolve, the connection was refused, the TLS handshake failed.
+    #[error("no connection to the Kubernetes API: {why}")]
+    NotSent {
+        /// Why.
+        why: String,
+    },
+    /// No answer within the timeout.
+    #[error("the Kubernetes API did not answer within {} s", after.as_secs_f32())]
+    TimedOut {
+        /// The timeout.
+        after: Duration,
+    },
+    /// The connection ended before the whole answer was there.
+    #[error("the connection to the Kubernetes API was cut before the whole answer was there: {why}")]
+    Cut {
+        /// How.
+        why: String,
+    },
+    /// The answer is larger than anything that is asked for.
+    #[error("the Kubernetes API's answer is larger than {} MiB", LARGEST_ANSWER / 1024 / 1024)]
+    TooLarge,
+}
+
+impl KubeCall {
+    /// Sends it, once.
+    ///
+    /// # Errors
+    /// [`KubeError`], where no whole answer came. An answer of status 500 is an answer.
+    pub async fn send(self, client: &kube::Client) -> Result<KubeReply, KubeError> {
+        let timeout = self.timeout;
+        tokio::time::timeout(timeout, self.exchange(client)).await.unwrap_or(Err(KubeError::TimedOut { after: timeout }))
+    }
+
+    async fn exchange(self, client: &kube::Client) -> Result<KubeReply, KubeError> {
+        let mut request = Request::builder().method(self.method).uri(self.path).header(header::ACCEPT, "application/json");
+        let body = match self.body {
+            None => Vec::new(),
+            Some((media, value)) => {
+                request = request.header(header::CONTENT_TYPE, HeaderValue::from_static(media));
+                value.to_string().into_bytes()
+            }
+        };
+        let request = request.body(kube::client::Body::from(body)).map_err(|error| KubeError::NotSent { why: error.to_string() })?;
+        let answer = client.send(request).await.map_err(|error| not_answered(&error))?;
+        let status = answer.status().as_u16();
+        let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let bytes = match Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(KubeError::TooLarge),
+            Err(error) => return Err(KubeError::Cut { why: chain(&*error) }),
+        };
+        Ok(KubeReply { status, retry_after, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+    }
+}
+
+/// A request that was not answered: only a failure to connect is sure to have sent nothing.
+fn not_answered(error: &kube::Error) -> KubeError {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = source {
+        if inner.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) {
+            return KubeError::NotSent { why: chain(inner) };
+        }
+        source = inner.source();
+    }
+    match error {
+        kube::Error::Auth(_) | kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => KubeError::NotSent { why: chain(error) },
+        _ => KubeError::Cut { why: chain(error) },
+    }
+}
+
+/// An error with its causes, each said once, without the numbers that operating systems give them.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut source = Some(error);
+    while let Some(inner) = source {
+        let text = inner.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default().trim().to_owned();
+        if !text.is_empty() && !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        source = inner.source();
+    }
+    parts.join(": ")
+}

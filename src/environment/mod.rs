@@ -1,0 +1,22 @@
+//! Targets: what they say they are, how they are reached, where their secrets come from, and how a secret is kept out of every text.
+//!
+//! Architecture invariant: nothing here changes anything on a target; the only requests made are reads of its identity. Nothing here writes
+//! a secret's value anywhere, `Debug` included.
+
+mod connections;
+mod http;
+mod identity;
+mod kubernetes;
+mod redactor;
+mod secrets;
+mod target;
+pub mod tls;
+
+pub use connections::{ConnectionError, Connections};
+pub use http::{HttpOptions, HttpRoute};
+pub use identity::{IdentityError, KUBERNETES};
+pub(crate) use kubernetes::chain as error_chain;
+pub use kubernetes::{KubeCall, KubeError, KubeReply, KubernetesAccess};
+pub use redactor::Redactor;
+pub use secrets::{SecretProblem, SecretSource, SecretValues, SecretsError, resolve};
+pub use target::Environment;
