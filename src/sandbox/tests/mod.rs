@@ -42,6 +42,8 @@ fn client(ready: &Ready, token: &str) -> Client {
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let mut config = Config::new(format!("http://{}", ready.address).parse().unwrap());
     config.auth_info.token = Some(token.to_owned().into());
+    // The client would repeat 429, 503 and 504 by itself.
+    config.default_retry = false;
     config.read_timeout = Some(Duration::from_secs(20));
     Client::try_from(config).unwrap()
 }
