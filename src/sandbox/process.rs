@@ -55,9 +55,15 @@ pub struct Live {
 /// # Errors
 /// [`SandboxError::Spawn`]; [`SandboxError::DidNotStart`] with the end of its log when it fails or does not answer within 10 s.
 pub async fn ensure_up(dir: &Path, exe: &Path) -> Result<Ready, SandboxError> {
+    ensure_up_within(dir, exe, START_WITHIN).await
+}
+
+/// [`ensure_up`] with a bound of the caller's.
+pub(crate) async fn ensure_up_within(dir: &Path, exe: &Path, limit: Duration) -> Result<Ready, SandboxError> {
     persist::make_dir(dir)?;
-    let deadline = Instant::now() + START_WITHIN;
+    let deadline = Instant::now() + limit;
     let mut child: Option<Child> = None;
+    let mut gave_way = false;
     loop {
         if let Some(ready) = client::find(dir).await? {
             return Ok(ready);
@@ -66,14 +72,18 @@ pub async fn ensure_up(dir: &Path, exe: &Path) -> Result<Ready, SandboxError> {
             None => child = Some(spawn(dir, exe)?),
             Some(running) => match running.try_wait() {
                 // Another server had the folder; if it is just ending, the next start takes over.
-                Ok(Some(status)) if status.success() => child = None,
+                Ok(Some(status)) if status.success() => {
+                    child = None;
+                    gave_way = true;
+                }
                 Ok(Some(status)) => return Err(did_not_start(dir, &ended(status))),
                 Ok(None) => {}
                 Err(source) => return Err(SandboxError::Spawn { exe: exe.to_owned(), source }),
             },
         }
         if Instant::now() >= deadline {
-            return Err(did_not_start(dir, &format!("it did not answer within {} s", START_WITHIN.as_secs())));
+            let who = if gave_way { "another process holds the folder and" } else { "it" };
+            return Err(did_not_start(dir, &format!("{who} did not answer within {} s", limit.as_secs())));
         }
         // A child that found the folder taken is not started again at once.
         let pause = if child.is_none() { LOOK_EVERY * 10 } else { LOOK_EVERY };

@@ -201,7 +201,8 @@ async fn connection(stream: TcpStream, platform: Arc<Platform>) {
         move |request| routes::answer(Arc::clone(&platform), request)
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
+    // Longer than clients keep an idle connection, so that none is closed just when a client uses it again.
+    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(300));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

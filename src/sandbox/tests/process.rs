@@ -2,10 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
+use super::super::process::ensure_up_within;
 use super::super::{Options, SandboxError, down, effects, ensure_up, persist, serve, status};
 use super::{client, eventually};
 
@@ -16,7 +18,10 @@ const SERVE: &str = "RUNSHEET_TEST_SANDBOX_DIR";
 #[tokio::test]
 async fn serving_needs_a_folder_that_can_be() {
     if let Some(dir) = std::env::var_os(SERVE) {
-        serve(Path::new(&dir), super::options()).await.unwrap();
+        // Should the test that started it fail, it does not stay for long.
+        let options = Options { idle: Duration::from_secs(60), ..super::options() };
+        serve(Path::new(&dir), options).await.unwrap();
+        std::fs::write(Path::new(&dir).join(format!("ended-{}", std::process::id())), "").unwrap();
         return;
     }
     let dir = TempDir::new().unwrap();
@@ -37,7 +42,9 @@ fn script(dir: &TempDir, text: &str) -> PathBuf {
 fn program(dir: &TempDir) -> PathBuf {
     let binary = std::env::current_exe().unwrap();
     let test = "sandbox::tests::process::serving_needs_a_folder_that_can_be";
-    let line = format!(r#"[ "$1 $2 $3" = "sandbox serve --dir" ] || exit 9; {SERVE}="$4" exec {binary:?} --exact {test} --nocapture"#);
+    let line = format!(
+        r#"[ "$1 $2 $3" = "sandbox serve --dir" ] || exit 9; : > "$4/began-$$"; {SERVE}="$4" exec {binary:?} --exact {test} --nocapture"#
+    );
     script(dir, &line)
 }
 
@@ -52,6 +59,11 @@ async fn two_starts_at_once_give_one_server_which_is_found_again_and_stopped() {
     let (one, two) = tokio::join!(ensure_up(&dir, &exe), ensure_up(&dir, &exe));
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_eq!(one, two);
+    let count = |prefix: &str| {
+        let names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(prefix)).count()
+    };
+    eventually("one of the two processes to give way", || async { count("began-") == 2 && count("ended-") == 1 }).await;
     assert_eq!(ensure_up(&dir, &exe).await.unwrap(), one);
     let live = status(&dir).await.unwrap().live.unwrap();
     assert_eq!((live.pid, live.overview.deployments), (one.pid, vec!["production/ticket-service 2/2 ready".to_owned()]));
@@ -83,6 +95,14 @@ async fn after_being_killed_it_comes_back_as_it_was() {
     assert_eq!(effects(&dir).unwrap().len(), 1);
     assert!(test_kill_process(pid(second.pid)).is_ok());
     down(&dir).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_is_held_by_something_else_is_named() {
+    let (bin, home) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let _held = persist::lock(home.path()).unwrap().unwrap();
+    let error = ensure_up_within(home.path(), &program(&bin), Duration::from_secs(1)).await.unwrap_err();
+    assert!(error.to_string().contains("another process holds the folder and did not answer within 1 s"), "{error}");
 }
 
 #[tokio::test]

@@ -41,6 +41,14 @@ async fn it_is_ready_while_a_pod_is_and_each_request_warms_one_pool() {
 }
 
 #[tokio::test]
+async fn it_is_reached_by_an_override_of_the_name_too() {
+    let sandbox = Sandbox::start().await;
+    let client = Client::builder().no_proxy().resolve("ticket-service.production", sandbox.running.address()).build().unwrap();
+    let response = client.get("http://ticket-service.production/health/ready").send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+}
+
+#[tokio::test]
 async fn a_repeated_key_fills_the_caches_once() {
     let sandbox = Sandbox::start().await;
     let token = sandbox.running.ready.service_token.clone();
