@@ -125,10 +125,10 @@ impl Executor {
         if !self.actions.get(action)?.entry().immediate {
             return None;
         }
-        Arc::clone(self).answer(task.clone()).now_or_never()
+        self.answer(task.clone()).now_or_never()
     }
 
-    async fn answer(self: Arc<Self>, task: Task) -> Answer {
+    async fn answer(self: &Arc<Self>, task: Task) -> Answer {
         let what = task.what.clone();
         let answer = match std::panic::AssertUnwindSafe(self.attempt(&task)).catch_unwind().await {
             Ok(answer) => answer,

@@ -48,6 +48,11 @@ impl Redactor {
         Self { search: AhoCorasick::builder().match_kind(MatchKind::Standard).build(&texts).ok(), patterns }
     }
 
+    /// Whether there is nothing to replace.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// The text without any secret's value.
     pub fn text(&self, text: &str) -> String {
         if self.patterns.is_empty() {

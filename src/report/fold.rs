@@ -59,7 +59,7 @@ impl RunView {
             Event::RollbackBegan { scope, reason } => {
                 self.rollback = Some(RollbackView { scope: scope.clone(), reason: reason.clone(), ended: false });
             }
-            Event::RollbackEnded => {
+            Event::RollbackEnded { .. } => {
                 if let Some(rollback) = &mut self.rollback {
                     rollback.ended = true;
                 }
@@ -278,7 +278,7 @@ impl StepView {
             | Event::RunStatusChanged { .. }
             | Event::RunOutputs { .. }
             | Event::RollbackBegan { .. }
-            | Event::RollbackEnded
+            | Event::RollbackEnded { .. }
             | Event::CancelBegan
             | Event::Instructed { .. }
             | Event::InstructionRefused { .. } => {}

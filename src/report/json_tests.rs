@@ -61,7 +61,7 @@ fn ids_of_instances_are_those_of_their_step() {
 #[test]
 fn an_event_is_one_line_with_its_fields() {
     let mut journal = Journal::new();
-    journal.started("scale", Some(scaling(2, 8))).status(RunStatus::Paused, Some("why")).add(Event::RollbackEnded);
+    journal.started("scale", Some(scaling(2, 8))).status(RunStatus::Paused, Some("why")).add(Event::RollbackEnded { complete: true });
     let lines: Vec<_> = journal.records.iter().map(event_json).collect();
     assert_eq!(
         (&lines[0]["kind"], &lines[0]["playbook"], &lines[0]["target"].get("values")),

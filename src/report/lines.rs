@@ -63,7 +63,7 @@ fn about_run(view: &RunView, event: &Event) -> Option<String> {
             }
             what
         }
-        Event::RunOwned { .. } | Event::RunOutputs { .. } | Event::RollbackEnded => return None,
+        Event::RunOwned { .. } | Event::RunOutputs { .. } | Event::RollbackEnded { .. } => return None,
         Event::RunStatusChanged { status, reason } => {
             let took = status.is_finished().then(|| view.created_at().zip(view.updated_at())).flatten();
             let took = took.map(|(from, to)| format!("in {}", text::duration(from, to)));
@@ -325,7 +325,7 @@ mod tests {
         journal.add(Event::RevertFollowed { step: path("scale"), followed: Followed::No { holds: "6 pods are still there".into() } });
         journal.after(41).add(Event::StepRolledBack { step: path("scale"), note: None });
         journal.add(Event::StepKept { step: path("budget"), reason: "nothing to put back".into(), blocks: false });
-        journal.add(Event::RollbackEnded).status(RunStatus::RolledBack, None);
+        journal.add(Event::RollbackEnded { complete: true }).status(RunStatus::RolledBack, None);
         assert_snapshot!(told(&journal), @r#"
         19:00:00  run 3fa9c1d2    running          pre-event level=high on sandbox
         19:00:00  budget          running          assert

@@ -184,7 +184,7 @@ fn message(event: &Event) -> Option<String> {
         | Event::RunStatusChanged { .. }
         | Event::RunOutputs { .. }
         | Event::RollbackBegan { .. }
-        | Event::RollbackEnded
+        | Event::RollbackEnded { .. }
         | Event::CancelBegan
         | Event::Instructed { .. }
         | Event::InstructionRefused { .. }

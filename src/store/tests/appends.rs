@@ -161,7 +161,7 @@ fn a_full_disk_loses_nothing_that_was_answered_and_stops_the_writer() {
         assert!(matches!(error, JournalError::Full { .. }), "{error:?}");
         assert!(error.to_string().contains("is full: nothing more can be written to") && error.hint().contains("make room"));
         let commits = store.commits();
-        let again = append(&store, id(1), (after, 0), vec![Event::RollbackEnded]).await.unwrap_err();
+        let again = append(&store, id(1), (after, 0), vec![Event::RollbackEnded { complete: true }]).await.unwrap_err();
         assert!(matches!(again, JournalError::Full { .. }), "the first error is said again: {again:?}");
         assert_eq!(store.commits(), commits);
         after

@@ -1,0 +1,87 @@
+//! One request, read whole: what the handlers need of it and who sent it.
+//!
+//! It must not hold the connection. Invariant: a token is only compared, never copied into anything that is written.
+
+use axum::body::Bytes;
+use http::{HeaderMap, Method, header, request::Parts};
+
+/// Who sent a request, as the effect log names them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    pub(crate) request: String,
+    pub(crate) user_agent: String,
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// A request with its body.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) content_type: String,
+    pub(crate) body: Bytes,
+    pub(crate) caller: Caller,
+    authorization: String,
+    query: Vec<(String, String)>,
+}
+
+/// The longest text of a header that is kept.
+const LONGEST: usize = 200;
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// The host that a request is for, without its port: from an absolute URI (as sent to a proxy) or the Host header.
+pub(crate) fn host_of(parts: &Parts) -> String {
+    let named = parts.uri.authority().map(|authority| authority.as_str().to_owned());
+    let named = named.unwrap_or_else(|| text(&parts.headers, header::HOST));
+    let bare = named.rsplit_once(':').filter(|(_, port)| port.chars().all(|c| c.is_ascii_digit())).map_or(named.as_str(), |(host, _)| host);
+    bare.to_ascii_lowercase()
+}
+
+impl Call {
+    /// Takes a request apart.
+    pub(crate) fn new(parts: &Parts, body: Bytes) -> Self {
+        let path = parts.uri.path().to_owned();
+        let key = parts.headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+        let caller = Caller {
+            request: format!("{} {path}", parts.method),
+            user_agent: text(&parts.headers, header::USER_AGENT).chars().take(LONGEST).collect(),
+            idempotency_key: key.map(|key| key.chars().take(LONGEST).collect()),
+        };
+        let query = parts.uri.query().unwrap_or_default();
+        Self {
+            method: parts.method.clone(),
+            host: host_of(parts),
+            path,
+            content_type: text(&parts.headers, header::CONTENT_TYPE),
+            body,
+            caller,
+            authorization: text(&parts.headers, header::AUTHORIZATION),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        }
+    }
+
+    /// The first value of a query parameter; empty where it is absent.
+    pub(crate) fn query(&self, name: &str) -> &str {
+        self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// Whether a query parameter is set to true.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        matches!(self.query(name), "true" | "1")
+    }
+
+    /// Whether any credentials came with the request.
+    pub(crate) fn has_credentials(&self) -> bool {
+        !self.authorization.is_empty()
+    }
+
+    /// Whether the request carries this bearer token.
+    pub(crate) fn bears(&self, token: &str) -> bool {
+        let given = self.authorization.strip_prefix("Bearer ").unwrap_or_default();
+        !token.is_empty() && given == token
+    }
+}

@@ -1,0 +1,150 @@
+//! Label and field selectors: `a=b,c!=d,e in (f,g),!h` and `metadata.name=x,status.phase!=Running`.
+//!
+//! It must not read the store. Invariant: a selector that cannot be understood is an error, never one that matches everything.
+
+use serde_json::Value;
+
+/// One requirement on a label or field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Requirement {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    Missing(String),
+}
+
+/// A conjunction of requirements on labels and fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Selector {
+    labels: Vec<Requirement>,
+    fields: Vec<Requirement>,
+}
+
+impl Selector {
+    /// Parses the `labelSelector` and `fieldSelector` of a request; the error says what is wrong with which text.
+    pub(crate) fn parse(labels: &str, fields: &str) -> Result<Self, String> {
+        let labels = split(labels).into_iter().map(requirement).collect::<Result<Vec<_>, _>>()?;
+        let fields = split(fields).into_iter().map(requirement).collect::<Result<Vec<_>, _>>()?;
+        for field in &fields {
+            match field {
+                Requirement::In(name, _) | Requirement::NotIn(name, _)
+                    if matches!(name.as_str(), "metadata.name" | "metadata.namespace" | "status.phase") => {}
+                other => return Err(format!("field label not supported: {}", other.key())),
+            }
+        }
+        Ok(Self { labels, fields })
+    }
+
+    /// Whether there is no requirement at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether the object meets every requirement.
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        let label = |key: &str| object.pointer("/metadata/labels").and_then(|labels| labels.get(key)).and_then(Value::as_str);
+        let field = |key: &str| Some(object.pointer(&format!("/{}", key.replace('.', "/"))).and_then(Value::as_str).unwrap_or_default());
+        self.labels.iter().all(|requirement| requirement.holds(label)) && self.fields.iter().all(|requirement| requirement.holds(field))
+    }
+}
+
+impl Requirement {
+    fn key(&self) -> &str {
+        match self {
+            Self::In(key, _) | Self::NotIn(key, _) | Self::Exists(key) | Self::Missing(key) => key,
+        }
+    }
+
+    fn holds<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
+        let found = value(self.key());
+        match self {
+            Self::In(_, values) => found.is_some_and(|found| values.iter().any(|value| value == found)),
+            Self::NotIn(_, values) => found.is_none_or(|found| values.iter().all(|value| value != found)),
+            Self::Exists(_) => found.is_some(),
+            Self::Missing(_) => found.is_none(),
+        }
+    }
+}
+
+/// Splits at the commas that are outside parentheses.
+fn split(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut depth, mut start) = (0_u32, 0);
+    for (at, character) in text.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+fn requirement(text: &str) -> Result<Requirement, String> {
+    let bad = || format!("unable to parse requirement: '{text}'");
+    let valid = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    let (key, wanted, negative) = if let Some((key, value)) = text.split_once("!=") {
+        (key, vec![value.trim().to_owned()], true)
+    } else if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        (key, vec![value.trim().to_owned()], false)
+    } else if let Some(rest) = text.strip_suffix(')') {
+        let (head, values) = rest.split_once('(').ok_or_else(bad)?;
+        let (key, operator) = head.trim().rsplit_once(char::is_whitespace).ok_or_else(bad)?;
+        let negative = match operator {
+            "in" => false,
+            "notin" => true,
+            _ => return Err(bad()),
+        };
+        (key, values.split(',').map(|value| value.trim().to_owned()).collect(), negative)
+    } else if let Some(key) = text.strip_prefix('!') {
+        let key = key.trim();
+        return if valid(key) { Ok(Requirement::Missing(key.to_owned())) } else { Err(bad()) };
+    } else {
+        return if valid(text) { Ok(Requirement::Exists(text.to_owned())) } else { Err(bad()) };
+    };
+    let key = key.trim();
+    if !valid(key) || wanted.iter().any(|value| !value.is_empty() && !valid(value)) {
+        return Err(bad());
+    }
+    Ok(if negative { Requirement::NotIn(key.to_owned(), wanted) } else { Requirement::In(key.to_owned(), wanted) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn selectors_choose_what_they_name() {
+        let pod =
+            json!({ "metadata": { "name": "a", "labels": { "app": "ticket-service", "tier": "web" } }, "status": { "phase": "Running" } });
+        for (labels, fields, expected) in [
+            ("", "", true),
+            ("app=ticket-service", "", true),
+            ("app==ticket-service,tier!=db", "", true),
+            ("app in (other, ticket-service),tier", "", true),
+            ("app notin (ticket-service)", "", false),
+            ("!app", "", false),
+            ("!missing,missing!=x", "", true),
+            ("missing=x", "", false),
+            ("", "status.phase=Running,metadata.name=a", true),
+            ("", "status.phase!=Running", false),
+        ] {
+            assert_eq!(Selector::parse(labels, fields).unwrap().matches(&pod), expected, "{labels} {fields}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error() {
+        for (labels, fields) in
+            [("a in b)", ""), ("=x", ""), ("a b", ""), ("a within (b)", ""), ("", "spec.nodeName=x"), ("", "status.phase")]
+        {
+            assert!(Selector::parse(labels, fields).is_err(), "{labels} {fields}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The errors of the simulated API server: `Status` objects with the codes, reasons and texts of kube-apiserver.
+//!
+//! It must not decide when an error is due. Invariant: the HTTP status and the `code` in the body are the same number.
+
+use serde_json::{Value, json};
+
+use super::resource::Resource;
+
+/// One refusal, with what goes into its `Status` object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ApiError {
+    pub(crate) code: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    pub(crate) details: Value,
+}
+
+impl ApiError {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), details: json!({}) }
+    }
+
+    /// The body of the answer.
+    pub(crate) fn to_status(&self) -> Value {
+        json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": self.reason, "details": self.details, "code": self.code,
+        })
+    }
+
+    fn about(mut self, resource: Resource, name: &str) -> Self {
+        self.details = json!({ "name": name, "group": resource.group(), "kind": resource.plural() });
+        self
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    pub(crate) fn not_found(resource: Resource, name: &str) -> Self {
+        Self::new(404, "NotFound", format!("{} \"{name}\" not found", resource.qualified())).about(resource, name)
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource")
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}"))
+    }
+
+    pub(crate) fn unsupported_media_type(accepted: &str) -> Self {
+        let message = format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    pub(crate) fn conflict(resource: Resource, name: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": the object has been modified; please apply your changes to the latest version and try again",
+            resource.qualified()
+        );
+        Self::new(409, "Conflict", message).about(resource, name)
+    }
+
+    pub(crate) fn already_exists(resource: Resource, name: &str) -> Self {
+        Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", resource.qualified())).about(resource, name)
+    }
+
+    pub(crate) fn forbidden(resource: Resource, name: &str, why: &str) -> Self {
+        Self::new(403, "Forbidden", format!("{} \"{name}\" is forbidden: {why}", resource.qualified())).about(resource, name)
+    }
+
+    /// A JSON Patch that does not apply, a failed `test` included: the API server says no more than this.
+    pub(crate) fn patch_does_not_apply() -> Self {
+        Self::new(422, "Invalid", "the server rejected our request due to an error in our request")
+    }
+
+    /// A field that fails validation. `kind` is, for example, `Deployment.apps`.
+    pub(crate) fn invalid(kind: &str, name: &str, field: &str, problem: &str) -> Self {
+        let mut error = Self::new(422, "Invalid", format!("{kind} \"{name}\" is invalid: {field}: {problem}"));
+        let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
+        error.details = json!({
+            "name": name, "group": group, "kind": kind,
+            "causes": [{ "reason": "FieldValueInvalid", "message": problem, "field": field }],
+        });
+        error
+    }
+
+    /// A watch or a list from a version that is no longer kept.
+    pub(crate) fn expired(asked: u64, oldest: u64) -> Self {
+        Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
+    }
+
+    pub(crate) fn version_in_the_future(asked: u64, current: u64) -> Self {
+        let mut error = Self::new(504, "Timeout", format!("Timeout: Too large resource version: {asked}, current: {current}"));
+        error.details =
+            json!({ "retryAfterSeconds": 1, "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }] });
+        error
+    }
+
+    pub(crate) fn internal(message: &str) -> Self {
+        Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
+    }
+
+    /// The answer of a fault that refuses with `code`.
+    pub(crate) fn injected(code: u16, retry_after: Option<u32>) -> Self {
+        let (reason, message) = match code {
+            401 => ("Unauthorized", "Unauthorized"),
+            403 => ("Forbidden", "forbidden: refused by a fault of the sandbox"),
+            404 => ("NotFound", "the server could not find the requested resource"),
+            409 => ("Conflict", "the server reported a conflict"),
+            429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+            500 => (
+                "InternalError",
+                "an error on the server (\"refused by a fault of the sandbox\") has prevented the request from succeeding",
+            ),
+            503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
+            504 => ("Timeout", "the server was unable to return a response in the time allotted"),
+            _ => ("", "refused by a fault of the sandbox"),
+        };
+        let mut error = Self::new(code, reason, message);
+        if let Some(seconds) = retry_after {
+            error.details = json!({ "retryAfterSeconds": seconds });
+        }
+        error
+    }
+}

@@ -1,0 +1,115 @@
+//! The control endpoints below `/sandbox/`: health, state, effects, faults, reset and shutdown.
+//!
+//! It must not be met by faults. Invariant: all but health need the admin token.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::call::{Call, Caller};
+use super::cluster::api::json as respond;
+use super::cluster::write;
+use super::effects::{FILE, effects};
+use super::error::SandboxError;
+use super::fault::Fault;
+use super::platform::{Platform, Refusal};
+
+/// What a running sandbox says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overview {
+    /// How many faults stand.
+    pub faults: usize,
+    /// How many effects the log has.
+    pub effects: u64,
+    /// How many watches are open.
+    pub watches: usize,
+    /// The Deployments, in words: `production/ticket-service 2/2 ready`.
+    pub deployments: Vec<String>,
+}
+
+type Failure = (u16, String);
+
+/// Answers one request to a control endpoint.
+pub(crate) async fn answer(platform: &Arc<Platform>, call: &Call) -> Response {
+    match handle(platform, call).await {
+        Ok(body) => respond(200, &body),
+        Err((code, message)) => respond(code, &json!({ "error": message })),
+    }
+}
+
+async fn handle(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure> {
+    let route = (call.method.as_str(), call.path.as_str());
+    if route == ("GET", "/sandbox/health") {
+        return Ok(json!({ "status": "ok", "cluster_uid": platform.identity().cluster_uid, "pid": std::process::id() }));
+    }
+    if !call.bears(&platform.identity().admin_token) {
+        return Err((401, "the admin token of the sandbox is needed".to_owned()));
+    }
+    match route {
+        ("GET", "/sandbox/overview") => encode(&overview(platform)),
+        ("GET", "/sandbox/effects") => {
+            let dir = platform.dir();
+            let read = tokio::task::spawn_blocking(move || effects(&dir)).await;
+            encode(&read.map_err(|error| (500, format!("{FILE} could not be read: {error}")))?.map_err(|error| internal(&error))?)
+        }
+        ("GET", "/sandbox/faults") => encode(&platform.read().faults.list()),
+        ("POST", "/sandbox/faults") => add_fault(platform, call).await,
+        ("DELETE", "/sandbox/faults") => {
+            let cleared = platform.change(|world| Ok::<_, Failure>(world.faults.clear())).await.map_err(refused)?;
+            platform.wake();
+            Ok(json!(cleared))
+        }
+        ("POST", "/sandbox/reset") => {
+            platform.reset().await.map_err(|error| internal(&error))?;
+            Ok(Value::Null)
+        }
+        ("POST", "/sandbox/shutdown") => {
+            platform.stop();
+            Ok(Value::Null)
+        }
+        (method, path) => Err((404, format!("there is no {method} {path} in this sandbox"))),
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| (500, error.to_string()))
+}
+
+fn internal(error: &SandboxError) -> Failure {
+    (500, error.to_string())
+}
+
+fn refused(refusal: Refusal<Failure>) -> Failure {
+    match refusal {
+        Refusal::Refused(failure) => failure,
+        Refusal::Storage(error) => internal(&error),
+    }
+}
+
+async fn add_fault(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure> {
+    let fault: Fault = serde_json::from_slice(&call.body).map_err(|error| (400, format!("this is no fault: {error}")))?;
+    let added = platform.change(move |world| match fault {
+        Fault::Change { object, field, value } => {
+            let caller = Caller { request: "-".to_owned(), user_agent: "someone-else".to_owned(), idempotency_key: None };
+            write::meddle(world, &caller, &object, &field, value).map(|()| None).map_err(|message| (422, message))
+        }
+        Fault::Request { .. } | Fault::Unready { .. } | Fault::StallTerminating => {
+            world.faults.add(fault).map(Some).ok_or_else(|| (422, "too many faults stand; clear them first".to_owned()))
+        }
+    });
+    let added = added.await.map_err(refused)?;
+    platform.wake();
+    encode(&added)
+}
+
+fn overview(platform: &Platform) -> Overview {
+    let world = platform.read();
+    Overview {
+        faults: world.faults.list().len(),
+        effects: world.effects.count(),
+        watches: platform.activity().watches(),
+        deployments: super::cluster::summary(&world.store),
+    }
+}

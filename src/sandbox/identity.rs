@@ -1,0 +1,74 @@
+//! What a sandbox keeps over restarts and resets: the cluster's uid, its tokens, the port it had.
+//!
+//! It must not change once made, but for the port. Invariant: the tokens are in files that only their owner can read, and in no `Debug`
+//! text.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::error::SandboxError;
+use super::persist;
+
+/// The identity of a sandbox.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) cluster_uid: String,
+    pub(crate) admin_token: String,
+    pub(crate) service_token: String,
+    pub(crate) port: u16,
+}
+
+/// A running sandbox, as `ready.json` says where it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Where it listens, on 127.0.0.1.
+    pub address: SocketAddr,
+    /// Its process.
+    pub pid: u32,
+    /// The uid of the namespace `kube-system`, which identifies the cluster.
+    pub cluster_uid: String,
+    /// The bearer token of the Kubernetes API and of the control endpoints.
+    pub admin_token: String,
+    /// The bearer token of the ticket service.
+    pub service_token: String,
+}
+
+fn token() -> String {
+    // Two version 7 ids hold some 150 random bits.
+    let digest = Sha256::digest(format!("{}{}", Uuid::now_v7(), Uuid::now_v7()));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Identity {
+    /// The identity in `dir`, made at the first time.
+    pub(crate) fn load_or_make(dir: &Path) -> Result<Self, SandboxError> {
+        if let Some(identity) = persist::load(dir, persist::IDENTITY)? {
+            return Ok(identity);
+        }
+        let identity = Self { cluster_uid: Uuid::now_v7().to_string(), admin_token: token(), service_token: token(), port: 0 };
+        identity.save(dir)?;
+        Ok(identity)
+    }
+
+    pub(crate) fn save(&self, dir: &Path) -> Result<(), SandboxError> {
+        persist::save_json(dir, persist::IDENTITY, self)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("cluster_uid", &self.cluster_uid).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Ready");
+        shown.field("address", &self.address).field("pid", &self.pid).field("cluster_uid", &self.cluster_uid).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,40 @@
+//! The sandbox: a simulated ticket platform on loopback that speaks the real protocols.
+//!
+//! A first run needs nothing and touches nothing, while the very same client code runs that talks to a real cluster. One listener serves
+//! the Kubernetes API and, by the host `ticket-service.production`, the ticket service; `/sandbox/…` controls it. It is a process of its
+//! own ([`ensure_up`]) that outlives the run and keeps its state in a folder.
+//!
+//! It must not use any other module of this crate, nor listen on anything but 127.0.0.1. Invariant: after the sandbox is killed at any
+//! moment and started again, its cluster is as the last answered request left it, and its effect log has one entry for each change.
+
+mod call;
+mod client;
+mod cluster;
+mod control;
+mod effects;
+mod error;
+pub mod fault;
+mod field;
+mod identity;
+mod idle;
+mod persist;
+mod platform;
+mod process;
+mod request_log;
+mod routes;
+mod server;
+mod target;
+mod ticket_service;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use control::Overview;
+pub use effects::{Effect, effects};
+pub use error::SandboxError;
+pub use fault::Fault;
+pub use identity::Ready;
+pub use process::{Live, Status, down, ensure_up, reset, status};
+pub use server::{Options, Running, serve, start};
+pub use target::target_values;

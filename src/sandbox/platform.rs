@@ -1,0 +1,228 @@
+//! The running platform: the world, its disk, and those who wait for changes.
+//!
+//! It must not know requests. Invariant: nobody sees a change before it and its effects are on disk; readers never wait for the disk; a
+//! change that fails, or that cannot be written, leaves no trace.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, watch};
+
+use super::cluster::controller::{self, Moment};
+use super::effects::EffectLog;
+use super::error::SandboxError;
+use super::identity::Identity;
+use super::idle::Activity;
+use super::persist;
+use super::request_log::RequestLog;
+use super::server::Options;
+use super::world::World;
+
+/// Tells when the world has changed.
+pub(crate) type Revision = watch::Receiver<u64>;
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum Refusal<E> {
+    /// The request was wrong.
+    Refused(E),
+    /// It could not be written to disk.
+    Storage(SandboxError),
+}
+
+/// The disk's side of the world.
+#[derive(Debug)]
+struct Disk {
+    dir: PathBuf,
+    saved: Vec<u8>,
+    effects: EffectLog,
+}
+
+/// The platform.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    world: RwLock<Arc<World>>,
+    disk: Mutex<Disk>,
+    dir: PathBuf,
+    identity: Identity,
+    activity: Activity,
+    requests: RequestLog,
+    speed: f64,
+    history: usize,
+    changed: watch::Sender<u64>,
+    wake: Notify,
+    stop: watch::Sender<bool>,
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Platform {
+    /// Loads the world of `dir`, or makes a fresh one; the caller holds the folder's lock.
+    pub(crate) fn open(dir: &Path, identity: Identity, options: &Options) -> Result<Arc<Self>, SandboxError> {
+        let mut effects = EffectLog::open(dir)?;
+        let loaded: Option<World> = persist::load(dir, persist::STATE)?;
+        let fresh = loaded.is_none();
+        let mut world = loaded.unwrap_or_else(|| World::initial(&identity.cluster_uid, 0, now()));
+        world.store.keep(options.history);
+        let saved = serde_json::to_vec(&world).map_err(SandboxError::encoding)?;
+        if fresh {
+            persist::save(dir, persist::STATE, &saved)?;
+        }
+        effects.catch_up(&world.effects)?;
+        Ok(Arc::new(Self {
+            changed: watch::Sender::new(world.store.version()),
+            world: RwLock::new(Arc::new(world)),
+            disk: Mutex::new(Disk { dir: dir.to_owned(), saved, effects }),
+            dir: dir.to_owned(),
+            identity,
+            activity: Activity::new(),
+            requests: RequestLog::new(dir),
+            speed: options.speed,
+            history: options.history,
+            wake: Notify::new(),
+            stop: watch::Sender::new(false),
+        }))
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The folder of its files.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.clone()
+    }
+
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    pub(crate) fn requests(&self) -> &RequestLog {
+        &self.requests
+    }
+
+    /// The world as it is now; it does not change under the reader.
+    pub(crate) fn read(&self) -> Arc<World> {
+        Arc::clone(&self.world.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells of each change from now on.
+    pub(crate) fn revision(&self) -> Revision {
+        self.changed.subscribe()
+    }
+
+    /// The time, for what the cluster does.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: now(), speed: self.speed }
+    }
+
+    /// Has the cluster look at once whether it has something to do.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Makes one change, writes it and then shows it.
+    pub(crate) async fn change<T, E>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut World) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let platform = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || platform.change_now(act)).await {
+            Ok(result) => result,
+            Err(error) => {
+                let path = Path::new(persist::STATE);
+                Err(Refusal::Storage(SandboxError::io("finish writing", path, std::io::Error::other(error))))
+            }
+        }
+    }
+
+    fn change_now<T, E>(&self, act: impl FnOnce(&mut World) -> Result<T, E>) -> Result<T, Refusal<E>> {
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = World::clone(&self.read());
+        next.effects.begin();
+        let result = act(&mut next).map_err(Refusal::Refused)?;
+        disk.commit(&next).map_err(Refusal::Storage)?;
+        self.show(next);
+        Ok(result)
+    }
+
+    fn show(&self, next: World) {
+        let version = next.store.version();
+        *self.world.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.changed.send_if_modified(|shown| std::mem::replace(shown, version) != version);
+    }
+
+    /// Goes back to the fresh cluster with an empty effect log. The uid stays, and resource versions go on.
+    pub(crate) async fn reset(self: &Arc<Self>) -> Result<(), SandboxError> {
+        let platform = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let mut disk = platform.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            let version = platform.read().store.version();
+            let mut next = World::initial(&platform.identity.cluster_uid, version, now());
+            // A watch from before the reset cannot know what is gone, so the history begins anew and tells it so.
+            next.store.keep(platform.history);
+            next.store.forget();
+            disk.commit(&next)?;
+            disk.effects.clear()?;
+            platform.show(next);
+            Ok(())
+        });
+        done.await.unwrap_or_else(|error| Err(SandboxError::io("reset", Path::new(persist::STATE), std::io::Error::other(error))))?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Does what the cluster does by itself, until the platform stops.
+    pub(crate) async fn live(self: Arc<Self>) {
+        loop {
+            let moment = self.moment();
+            let due = self.change(move |world| Ok::<_, ()>(controller::reconcile(&mut world.store, &world.faults, moment))).await;
+            let pause = match due {
+                Ok(Some(due)) => Duration::from_millis(due.saturating_sub(now()).max(1)),
+                Ok(None) => Duration::from_secs(3600),
+                Err(refusal) => {
+                    tracing::error!(?refusal, "the cluster could not be written");
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = self.stopping() => return,
+            }
+        }
+    }
+
+    /// Ends everything that runs.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Returns once the platform is to stop.
+    pub(crate) async fn stopping(&self) {
+        // The sender lives in `self`, so the only end of the wait is the value.
+        let mut stop = self.stop.subscribe();
+        let _ended = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+impl Disk {
+    fn commit(&mut self, world: &World) -> Result<(), SandboxError> {
+        let text = serde_json::to_vec(world).map_err(SandboxError::encoding)?;
+        if text == self.saved {
+            return Ok(());
+        }
+        persist::save(&self.dir, persist::STATE, &text)?;
+        self.saved = text;
+        // The commit stands; if the log cannot follow now, the next change or start brings it up, and this request fails.
+        self.effects.catch_up(&world.effects)
+    }
+}
