@@ -22,13 +22,16 @@ impl Group {
 
     /// Asks each process to end, once: a second SIGTERM means "at once" to some. `leader_lives`: it was not reaped, so that its number is its own.
     pub(super) fn terminate(&mut self, leader_lives: bool) {
-        for process in descendants() {
-            if self.told.insert(process) {
-                let _ = rustix::process::kill_process(process, Signal::TERM);
-                let _ = rustix::process::kill_process(process, Signal::CONT);
+        let found = descendants();
+        for process in &found {
+            if self.told.insert(*process) {
+                let _ = rustix::process::kill_process(*process, Signal::TERM);
+                let _ = rustix::process::kill_process(*process, Signal::CONT);
             }
         }
-        if cfg!(not(target_os = "linux")) && self.told.insert(self.leader) {
+        // Where there is no `/proc`, the group is all that is known.
+        let by_number = cfg!(not(target_os = "linux")) || (leader_lives && found.is_empty());
+        if by_number && self.told.insert(self.leader) {
             let _ = rustix::process::kill_process_group(self.leader, Signal::TERM);
             let _ = rustix::process::kill_process_group(self.leader, Signal::CONT);
             if leader_lives {

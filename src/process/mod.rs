@@ -2,7 +2,7 @@
 //!
 //! A program never runs directly under the engine. The engine starts the same binary again as `runsheet __supervise` ([`supervisor`]), hands it the
 //! order on its stdin and keeps that pipe open. The supervisor holds the attempt's lock file, writes a marker, starts the program in a session of its
-//! own (through [`exec`], which ties the program's life to the supervisor's), captures its output, and records the outcome before it reports it. When
+//! own (through the stage `exec`, which ties the program's life to the supervisor's), captures its output, and records the outcome before it reports it. When
 //! the pipe closes, because the engine let go or died, it ends everything the program started.
 //!
 //! Invariants, each with its test in `tests/it/processes.rs`:

@@ -1,6 +1,6 @@
 //! Ends what outlived its supervisor.
 //!
-//! A supervisor that is killed takes the program with it (see [`exec`](super::exec)), but not what the program started. These processes have inherited the
+//! A supervisor that is killed takes the program with it (see `exec`), but not what the program started. These processes have inherited the
 //! attempt's lock. They are known by nothing but that, so that no other process can be hit by mistake: the kernel says which open files hold which lock.
 
 use rustix::process::Pid;

@@ -1,6 +1,6 @@
 //! Finds the program's file before anything is started, so that a mistake is told in words and nothing has run.
 //!
-//! Must not start anything. What it cannot foresee (a file that changes in between) is refused by the system and told by [`exec`](super::exec).
+//! Must not start anything. What it cannot foresee (a file that changes in between) is refused by the system and told by `exec`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
