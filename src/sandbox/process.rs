@@ -1,6 +1,6 @@
 //! The sandbox as a process of its own: started when needed, found again, stopped, reset.
 //!
-//! It must not end a process by force. Invariant: two starts at once give one server, because the server's lock decides, not its starter;
+//! It must not end a server by force once it has answered. Invariant: two starts at once give one server, because the server's lock decides, not its starter;
 //! every wait has an end.
 
 use std::fs::OpenOptions;
@@ -82,6 +82,10 @@ pub(crate) async fn ensure_up_within(dir: &Path, exe: &Path, limit: Duration) ->
             },
         }
         if Instant::now() >= deadline {
+            if let Some(mut running) = child {
+                // It never answered, and nobody is to be surprised by it later. One that has just ended needs no end.
+                let _ended = running.kill().and_then(|()| running.wait());
+            }
             let who = if gave_way { "another process holds the folder and" } else { "it" };
             return Err(did_not_start(dir, &format!("{who} did not answer within {} s", limit.as_secs())));
         }

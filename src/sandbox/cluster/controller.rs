@@ -178,16 +178,27 @@ fn resize(store: &mut Store, deployment: &Value, moment: Moment) -> bool {
     let room = ROOM.saturating_sub(store.list(Resource::Pods, None).count());
     let hash = deployment::template_hash(deployment);
     for nth in 0..missing.min(room) {
-        let uid = Uuid::now_v7();
-        let random = uid.simple().to_string();
-        let birth =
-            Birth { deployment, template_hash: &hash, uid: &uid.to_string(), suffix: &random[random.len() - 5..], now: &moment.stamp() };
+        let uid = Uuid::now_v7().to_string();
+        let suffix = free_suffix(store, deployment, &hash);
+        let birth = Birth { deployment, template_hash: &hash, uid: &uid, suffix: &suffix, now: &moment.stamp() };
         let stagger = STAGGER * nth as f64;
         let life =
             Life { runs_at: moment.after(SCHEDULED_AFTER + stagger), ready_at: moment.after(READY_AFTER + stagger), ..Life::default() };
         store.put(Resource::Pods, pod::create(&birth), Some(life));
     }
     missing > room
+}
+
+/// Five random characters that make a Pod's name which no other Pod has.
+fn free_suffix(store: &Store, deployment: &Value, hash: &str) -> String {
+    loop {
+        let random = Uuid::now_v7().simple().to_string();
+        let suffix = &random[random.len() - 5..];
+        let name = format!("{}-{hash}-{suffix}", text(deployment, "/metadata/name"));
+        if store.get(Resource::Pods, text(deployment, "/metadata/namespace"), &name).is_none() {
+            return suffix.to_owned();
+        }
+    }
 }
 
 fn settle_status(store: &mut Store, deployment: &Value, full: bool, moment: Moment) {

@@ -100,11 +100,11 @@ async fn it_stops_by_itself_when_nobody_uses_it() {
 #[tokio::test]
 async fn an_open_watch_is_a_use() {
     use futures::{StreamExt, TryStreamExt};
-    let mut sandbox = Sandbox::with(Options { idle: Duration::from_millis(200), ..options() }).await;
+    let mut sandbox = Sandbox::with(Options { idle: Duration::from_millis(700), ..options() }).await;
     let params = kube::api::WatchParams::default().timeout(20);
     let mut events = sandbox.deployments().watch(&params, "0").await.unwrap().boxed();
     events.try_next().await.unwrap().unwrap();
-    let ended = tokio::time::timeout(Duration::from_millis(700), sandbox.running.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_millis(1500), sandbox.running.ended()).await;
     assert!(ended.is_err(), "it stopped under an open watch");
     drop(events);
     tokio::time::timeout(Duration::from_secs(10), sandbox.running.ended()).await.unwrap();

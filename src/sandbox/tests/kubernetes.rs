@@ -83,6 +83,43 @@ async fn a_json_patch_is_a_compare_and_swap() {
     assert_eq!(sandbox.changes(), ["spec.replicas 2 → 4", "spec.replicas 4 → 6"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_swaps_at_once_one_wins_and_the_log_has_no_gap() {
+    let sandbox = Sandbox::start().await;
+    let swaps = (3..23).map(|to| {
+        let api = sandbox.deployments();
+        let patch =
+            json!([{ "op": "test", "path": "/spec/replicas", "value": 2 }, { "op": "replace", "path": "/spec/replicas", "value": to }]);
+        let patch: Patch<()> = Patch::Json(serde_json::from_value(patch).unwrap());
+        tokio::spawn(async move { api.patch_scale("ticket-service", &PatchParams::default(), &patch).await.is_ok() })
+    });
+    let won = futures::future::join_all(swaps).await.into_iter().filter(|won| *won.as_ref().unwrap()).count();
+    assert_eq!((won, sandbox.changes().len()), (1, 1));
+
+    let writes = (30..50).map(|to| {
+        let (api, patch) = (sandbox.deployments(), Patch::Merge(json!({ "spec": { "replicas": to } })));
+        tokio::spawn(async move { api.patch_scale("ticket-service", &PatchParams::default(), &patch).await.unwrap() })
+    });
+    futures::future::join_all(writes).await;
+    let effects = sandbox.effects();
+    assert_eq!(effects.iter().map(|effect| effect.n).collect::<Vec<_>>(), (1..=21).collect::<Vec<_>>());
+    assert!(effects.windows(2).all(|pair| pair[0].to == pair[1].from));
+}
+
+#[tokio::test]
+async fn a_changed_template_is_not_rolled_out_and_the_status_says_so() {
+    let sandbox = Sandbox::start().await;
+    let container = json!({ "name": "ticket-service", "env": [{ "name": "DB_POOL_MAX", "value": "9" }] });
+    let patch = Patch::Strategic(json!({ "spec": { "template": { "spec": { "containers": [container] } } } }));
+    sandbox.deployments().patch("ticket-service", &PatchParams::default(), &patch).await.unwrap();
+    eventually("the controller to look", || async {
+        let deployment = sandbox.deployments().get("ticket-service").await.unwrap();
+        let status = deployment.status.unwrap();
+        status.observed_generation == Some(2) && status.updated_replicas.is_none() && status.ready_replicas == Some(2)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn zero_replicas_are_left_out_of_a_scale() {
     let sandbox = Sandbox::start().await;

@@ -7,7 +7,7 @@ use super::{Sandbox, eventually};
 
 #[tokio::test]
 async fn pods_come_up_one_after_the_other_and_the_status_follows() {
-    let sandbox = Sandbox::with(Options { speed: 4.0, ..Options::default() }).await;
+    let sandbox = Sandbox::with(Options { speed: 2.0, ..Options::default() }).await;
     sandbox.scale(8).await.unwrap();
     eventually("pods that are not ready", || async { sandbox.pod_names().await.len() == 8 && sandbox.ready_replicas().await < 8 }).await;
     eventually("eight ready pods", || async { sandbox.ready_replicas().await == 8 }).await;
