@@ -49,6 +49,8 @@ impl KubernetesAccess {
         config.read_timeout = None;
         config.write_timeout = None;
         config.auth_info.token = Some(token.clone());
+        // The API server's audit log shows who asked.
+        config.headers.push((header::USER_AGENT, HeaderValue::from_static(concat!("runsheet/", env!("CARGO_PKG_VERSION")))));
         if plain {
             // Plain HTTP must not depend on certificates on this machine.
             config.root_cert = Some(Vec::new());
@@ -157,7 +159,8 @@ fn not_answered(error: &kube::Error) -> KubeError {
     }
     match error {
         kube::Error::Auth(_) | kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => KubeError::NotSent { why: chain(error) },
-        _ => KubeError::Cut { why: chain(error) },
+        // Its own words only say which layer it came from.
+        _ => KubeError::Cut { why: chain(std::error::Error::source(error).unwrap_or(error)) },
     }
 }
 
@@ -190,7 +193,8 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut bytes = [0; 4096];
             let read = stream.read(&mut bytes).await.unwrap();
-            assert!(String::from_utf8_lossy(&bytes[..read]).contains("authorization: Bearer a-token"));
+            let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
+            assert!(request.contains("authorization: Bearer a-token") && request.contains("user-agent: runsheet/"), "{request}");
             stream.write_all(answer.as_bytes()).await.unwrap();
             if stays {
                 std::future::pending::<()>().await;

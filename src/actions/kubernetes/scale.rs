@@ -151,7 +151,8 @@ impl Scale {
 
 fn part(cx: &Context, ready: i64, wanted: i64) {
     if let (Ok(ready), Ok(wanted)) = (u64::try_from(ready), u64::try_from(wanted)) {
-        cx.log.part(ready, wanted, "pods ready");
+        // While pods go, more may be ready than are wanted.
+        cx.log.part(ready.min(wanted), wanted, "pods ready");
     }
 }
 
