@@ -11,3 +11,46 @@ pub mod noop;
 mod support;
 #[cfg(test)]
 mod trial;
+
+use std::sync::Arc;
+
+use crate::environment::Connections;
+use crate::ports::action::Action;
+
+/// The actions that reach systems by way of these connections.
+pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
+    [http::builtin(connections), kubernetes::builtin(connections)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_complete() {
+        let actions = builtin(&Arc::new(Connections::new()));
+        assert_eq!(actions.len(), 4);
+        for action in actions {
+            let entry = action.entry();
+            let name = &entry.name;
+            assert!(entry.page.starts_with(&format!("# {name}\n")), "{name}");
+            for part in ["**Effect class.**", "**Rollback.**", "Reference: <https://", "```yaml"] {
+                assert!(entry.page.contains(part), "{name}: {part}");
+            }
+            if entry.effect != crate::model::step::Effect::Read {
+                assert!(entry.page.contains("**Guarded.**") || entry.page.contains("**Unguarded window.**"), "{name}");
+            }
+            jsonschema::meta::validate(&entry.inputs).unwrap();
+            assert_eq!(entry.inputs["additionalProperties"], false, "{name}");
+            for (input, schema) in entry.inputs["properties"].as_object().unwrap() {
+                assert!(schema["description"].as_str().is_some_and(|help| !help.is_empty()), "{name}: {input}");
+            }
+            for output in &entry.outputs {
+                assert!(
+                    ["integer", "string", "number", "boolean", "map", "list", "any"].contains(&output.kind.as_str()),
+                    "{name}: {output:?}"
+                );
+            }
+        }
+    }
+}

@@ -122,6 +122,15 @@ pub(crate) fn parse<T: DeserializeOwned>(action: &str, inputs: &Inputs) -> Resul
     })
 }
 
+/// A whole number, also where an expression gave it as `8.0`.
+pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let limits = f64::from(i32::MIN)..=f64::from(i32::MAX);
+    let number = value.as_f64().filter(|number| number.fract() == 0.0 && limits.contains(number));
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the limits")]
+    number.map(|number| number as i32).ok_or_else(|| serde::de::Error::custom(format!("{value} is not a whole number")))
+}
+
 /// An output's declaration.
 pub(crate) fn output(name: &str, kind: &str, help: &str) -> OutputField {
     OutputField { name: name.to_owned(), kind: kind.to_owned(), help: help.to_owned() }

@@ -49,6 +49,8 @@ impl KubernetesAccess {
         config.read_timeout = None;
         config.write_timeout = None;
         config.auth_info.token = Some(token.clone());
+        // The API server's audit log shows who asked.
+        config.headers.push((header::USER_AGENT, HeaderValue::from_static(concat!("runsheet/", env!("CARGO_PKG_VERSION")))));
         if plain {
             // Plain HTTP must not depend on certificates on this machine.
             config.root_cert = Some(Vec::new());
@@ -157,7 +159,8 @@ fn not_answered(error: &kube::Error) -> KubeError {
     }
     match error {
         kube::Error::Auth(_) | kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => KubeError::NotSent { why: chain(error) },
-        _ => KubeError::Cut { why: chain(error) },
+        // Its own words only say which layer it came from.
+        _ => KubeError::Cut { why: chain(std::error::Error::source(error).unwrap_or(error)) },
     }
 }
 
@@ -174,4 +177,66 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = inner.source();
     }
     parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A server that answers one request with these bytes, and closes or stays.
+    async fn answering(answer: &'static str, stays: bool) -> kube::Client {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 4096];
+            let read = stream.read(&mut bytes).await.unwrap();
+            let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
+            assert!(request.contains("authorization: Bearer a-token") && request.contains("user-agent: runsheet/"), "{request}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if stays {
+                std::future::pending::<()>().await;
+            }
+        });
+        KubernetesAccess::Token { url, token: "a-token".to_owned().into() }.client().unwrap()
+    }
+
+    async fn sent(answer: &'static str, stays: bool) -> Result<KubeReply, KubeError> {
+        let client = answering(answer, stays).await;
+        KubeCall::get("/version", Duration::from_millis(300)).send(&client).await
+    }
+
+    #[tokio::test]
+    async fn a_request_that_may_have_arrived_is_never_called_unsent() {
+        let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
+        for answer in ["", half, "HTTP/1.1 200"] {
+            assert!(matches!(sent(answer, false).await, Err(KubeError::Cut { .. })), "{answer:?}");
+            assert_eq!(sent(answer, true).await.unwrap_err(), KubeError::TimedOut { after: Duration::from_millis(300) }, "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_given_as_it_came_and_asked_for_once() {
+        let busy = "HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\nno";
+        // The server takes one connection only: a second try would end as a refused connection.
+        let reply = sent(busy, false).await.unwrap();
+        assert_eq!((reply.status, reply.retry_after.as_deref(), reply.body), (503, Some("7"), Value::Null));
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_takes_bounded_memory() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 4096];
+            let _ = stream.read(&mut bytes).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            while stream.write_all(&[b' '; 65536]).await.is_ok() {}
+        });
+        let client = KubernetesAccess::Token { url, token: "a-token".to_owned().into() }.client().unwrap();
+        assert_eq!(KubeCall::get("/version", Duration::from_secs(20)).send(&client).await.unwrap_err(), KubeError::TooLarge);
+    }
 }

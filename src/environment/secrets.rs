@@ -15,7 +15,7 @@ use crate::model::playbook::SecretDeclaration;
 /// The shortest secret, in characters: a shorter one stands in ordinary text everywhere, and could not be kept out of it.
 const SHORTEST: usize = 4;
 /// The longest secret, in bytes.
-const LONGEST: u64 = 64 * 1024;
+const LONGEST: usize = 32 * 1024;
 
 /// The secrets of a run, by name.
 #[derive(Clone, Default)]
@@ -158,7 +158,7 @@ fn resolve_with(
         let source = sources.get(name).cloned().or_else(|| declaration.env.clone().map(SecretSource::Env));
         let read = match &source {
             None => Err(SecretProblem::NoSource { name: name.clone() }),
-            Some(source) => read(name, source, &variable).and_then(|value| long_enough(name, source, value)),
+            Some(source) => read(name, source, &variable).and_then(|value| of_some_length(name, source, value)),
         };
         match read {
             Ok(value) => values.insert(name.clone(), value),
@@ -168,9 +168,13 @@ fn resolve_with(
     if problems.is_empty() { Ok(values) } else { Err(SecretsError { problems }) }
 }
 
-fn long_enough(name: &str, source: &SecretSource, value: SecretString) -> Result<SecretString, SecretProblem> {
+fn of_some_length(name: &str, source: &SecretSource, value: SecretString) -> Result<SecretString, SecretProblem> {
     if value.expose_secret().chars().count() < SHORTEST {
         return Err(SecretProblem::TooShort { name: name.to_owned(), from: source.to_string() });
+    }
+    if value.expose_secret().len() > LONGEST {
+        let why = format!("it is larger than {LONGEST} bytes, which no secret is");
+        return Err(SecretProblem::Unreadable { name: name.to_owned(), from: source.to_string(), why });
     }
     Ok(value)
 }
@@ -186,10 +190,7 @@ fn read(name: &str, source: &SecretSource, variable: &impl Fn(&str) -> Option<st
         SecretSource::File(path) => {
             let file = std::fs::File::open(path).map_err(|error| unreadable(reason(&error)))?;
             let mut text = String::new();
-            file.take(LONGEST + 1).read_to_string(&mut text).map_err(|error| unreadable(reason(&error)))?;
-            if text.len() as u64 > LONGEST {
-                return Err(unreadable(format!("it is larger than {LONGEST} bytes, which no secret is")));
-            }
+            file.take(LONGEST as u64 + 1).read_to_string(&mut text).map_err(|error| unreadable(reason(&error)))?;
             let end = text.strip_suffix('\n').map_or(text.len(), |rest| rest.strip_suffix('\r').unwrap_or(rest).len());
             text.truncate(end);
             Ok(SecretString::from(text))
@@ -258,7 +259,7 @@ mod tests {
         }
         std::fs::write(&path, "x".repeat(70_000)).unwrap();
         let sources = BTreeMap::from([("file".to_owned(), SecretSource::File(path))]);
-        assert!(resolve_with(&[declared("file", None)], &sources, variables).unwrap_err().to_string().contains("larger than 65536 bytes"));
+        assert!(resolve_with(&[declared("file", None)], &sources, variables).unwrap_err().to_string().contains("larger than 32768 bytes"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::swap::swap_replicas;
 use super::workload::Workload;
 use super::workload_state::{WorkloadState, outputs};
 use super::{cluster, namespace, object_ref};
-use crate::actions::support::{DurationText, kept, output, parse, schema};
+use crate::actions::support::{DurationText, kept, output, parse, schema, whole};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
 use crate::model::change::{Change, ObjectRef, Swap};
@@ -36,6 +36,7 @@ struct Input {
     /// The workload: `deployment/NAME`, `statefulset/NAME` or `replicaset/NAME`.
     workload: Workload,
     /// How many replicas there are to be.
+    #[serde(deserialize_with = "whole")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     replicas: i32,
     /// Its namespace; the environment's (`target.kubernetes.namespace`) where it is left out.
@@ -150,7 +151,8 @@ impl Scale {
 
 fn part(cx: &Context, ready: i64, wanted: i64) {
     if let (Ok(ready), Ok(wanted)) = (u64::try_from(ready), u64::try_from(wanted)) {
-        cx.log.part(ready, wanted, "pods ready");
+        // While pods go, more may be ready than are wanted.
+        cx.log.part(ready.min(wanted), wanted, "pods ready");
     }
 }
 

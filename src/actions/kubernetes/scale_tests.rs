@@ -201,6 +201,8 @@ async fn inputs_are_checked_before_anything_is_sent() {
     let refused = |value: Value| action.plan(&cx, &Inputs(value), &prior, &Rollback::Auto).unwrap_err().message;
     assert!(refused(json!({ "workload": "deploy/x", "replicas": 1 })).contains("`deploy/x` names no workload"));
     assert!(refused(json!({ "workload": "deployment/x", "replicas": -1 })).contains("replicas cannot be -1"));
+    assert!(refused(json!({ "workload": "deployment/x", "replicas": 1.5 })).contains("1.5 is not a whole number"));
+    assert!(action.plan(&cx, &Inputs(json!({ "workload": "deployment/x", "replicas": 3.0 })), &prior, &Rollback::Auto).is_ok());
     assert!(refused(json!({ "workload": "deployment/x", "replica": 1 })).contains("unknown field `replica`"));
     assert!(refused(json!({ "workload": "deployment/x", "replicas": 1, "namespace": "a/b" })).contains("not a namespace's name"));
 }

@@ -131,9 +131,7 @@ impl Wait {
                     .hint("compare it with something: `result.status.phase == \"Running\"`"));
             }
             // A field that is not there yet has no value: it may come.
-            Err(error) => {
-                Seen::Not { object: shown, why: format!("`{}` has no value: {}", input.condition, cx.log.redact(&error.message)) }
-            }
+            Err(error) => Seen::Not { object: shown, why: cx.log.redact(&error.message) },
         })
     }
 }

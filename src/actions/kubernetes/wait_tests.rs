@@ -58,7 +58,7 @@ async fn when_the_time_is_over_it_says_what_was_seen_last() {
     cx.timeout = Some(Duration::from_millis(300));
     for (condition, last) in [
         ("result.status.readyReplicas >= 4", "`result.status.readyReplicas >= 4` is false"),
-        ("result.status.missing >= 4", "`result.status.missing >= 4` has no value: "),
+        ("result.status.missing >= 4", "`result.status.missing >= 4`: no such key"),
     ] {
         let failure = failure(action.apply(&cx, &inputs(condition), &Intent::default()).await);
         let wanted = format!("deployment/ticket-service did not come to meet the condition within 300ms: {last}");
