@@ -153,7 +153,6 @@ impl Action for Command {
         };
         let intent = Intent {
             revert,
-            note: json!({ slot::EXECUTION: uuid::Uuid::now_v7().simple().to_string() }),
             by_hand: vec![cx.log.redact(&line)],
             ..Intent::default()
         };

@@ -7,20 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::model::intent::Intent;
 use crate::model::step::Effect;
 use crate::ports::action::Context;
 use crate::process::{Recovered, RecoveryError, is_used, recover};
 
-/// Where the intent keeps the name of the folder that this doing's files are in.
-pub(super) const EXECUTION: &str = "execution";
-
-/// The folder of this doing's files. Attempts are counted from 1 again when a step is begun anew, so that their numbers alone do not tell them apart.
-pub(super) fn base(cx: &Context, intent: &Intent) -> PathBuf {
-    let execution = intent.note.get(EXECUTION).and_then(Value::as_str).and_then(|text| uuid::Uuid::parse_str(text).ok());
-    cx.files.join(execution.map_or_else(|| cx.idempotency_key.clone(), |id| id.simple().to_string()))
+/// The folder of this doing's files: within one doing of a step, attempts are counted on whatever happens, so that their numbers tell them apart.
+pub(super) fn base(cx: &Context) -> PathBuf {
+    cx.files.join(&cx.idempotency_key)
 }
 
 /// Where the last execution of this attempt is, and how many there were before it.

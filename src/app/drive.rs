@@ -1,0 +1,163 @@
+//! Takes a run and drives it: the one way in which anything happens to a run.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use jiff::Timestamp;
+
+use super::operator::host;
+use super::prepare::secrets_of;
+use super::{App, AppError};
+use crate::engine::lock_files::FileLocks;
+use crate::engine::ownership::{Owner, Ownership};
+use crate::engine::{Ended, Setup, Stay, Stop, drive};
+use crate::environment::{Connections, Environment};
+use crate::machine::State;
+use crate::model::definition::Definition;
+use crate::model::event::{Event, Record};
+use crate::model::id::RunId;
+use crate::model::instruction::{Command, Instruction};
+use crate::ports::clock::SystemClock;
+use crate::ports::journal::{Journal, JournalError};
+use crate::ports::observer::Observer;
+
+/// The machine's thread: expressions are shallow by their limits, and journals fold without recursion; this is room to spare.
+const STACK: usize = 16 * 1024 * 1024;
+
+/// How a run is driven.
+pub struct Driving {
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+    /// How long it is stayed with a run that only waits.
+    pub stay: Stay,
+    /// Wait for locks that others hold, at the start.
+    pub wait_for_locks: bool,
+    /// What the run is told first, in this order.
+    pub commands: Vec<(Command, Option<String>)>,
+    /// Where signals come from; `None`: the process's own (Ctrl-C, SIGTERM).
+    pub stop: Option<Receiver<Stop>>,
+}
+
+impl App {
+    /// The run's first event and all after it.
+    ///
+    /// # Errors
+    /// [`AppError::Journal`]
+    pub fn records(&self, run: RunId) -> Result<Vec<Record>, AppError> {
+        let Some(store) = self.store_if_any()? else { return Err(AppError::NoRuns { state: self.locations.state.clone() }) };
+        Ok(futures::executor::block_on(store.read(run, 0))?)
+    }
+
+    /// What a run executes, as it was when it started.
+    ///
+    /// # Errors
+    /// [`AppError::Journal`]
+    pub fn definition_of(&self, records: &[Record]) -> Result<Definition, AppError> {
+        let Some(store) = self.store_if_any()? else { return Err(AppError::NoRuns { state: self.locations.state.clone() }) };
+        let Some(Record { event: Event::RunCreated(spec), .. }) = records.first() else { return Err(self.damaged()) };
+        Ok(futures::executor::block_on(store.definition(&spec.definition))?)
+    }
+
+    fn damaged(&self) -> AppError {
+        JournalError::Damaged { file: self.locations.state.clone(), what: "a run does not begin with its creation".to_owned() }.into()
+    }
+
+    /// The live process that has the run.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be used.
+    pub fn owner(&self, run: RunId) -> Result<Owner, AppError> {
+        Ok(Ownership::owner(&self.locations.state_folder(), run)?)
+    }
+
+    /// Takes the run over and drives it until there is nothing left to do, or to stay for.
+    ///
+    /// # Errors
+    /// [`AppError`]. Whatever was committed stays.
+    pub fn drive(&self, run: RunId, driving: Driving) -> Result<Ended, AppError> {
+        let by = super::operator();
+        let store = self.store()?;
+        // The lock first, so that nobody else appends to what is read now; the file lock is let go of when this returns.
+        let _ownership = Ownership::take(&self.locations.state_folder(), run, &by, Timestamp::now())?;
+        let records = futures::executor::block_on(store.read(run, 0))?;
+        let Some(Record { event: Event::RunCreated(spec), at, .. }) = records.first() else { return Err(self.damaged()) };
+        let definition = Arc::new(futures::executor::block_on(store.definition(&spec.definition))?);
+        let environment = self.environment_of(spec.target.as_ref().map(|target| target.environment.as_str()))?;
+        if let (Some(environment), Some(target)) = (&environment, &spec.target) {
+            // No run goes on against another target than the one it was started against.
+            self.runtime()?.block_on(environment.check_identity(&target.identity))?;
+        }
+        let secrets = secrets_of(&definition, environment.as_ref())?;
+        let connections = environment.as_ref().map_or_else(|| Arc::new(Connections::new()), |environment| Arc::clone(&environment.connections));
+        let actions = self.actions(connections, &secrets)?;
+        let mut state = State::created(run, *at, spec, definition, Arc::new(actions.catalogue()));
+        for record in &records[1..] {
+            state.fold(record.at, &record.event);
+        }
+        let target = spec.target.clone();
+        drop(records);
+        let epoch = futures::executor::block_on(store.own(run))?;
+        let waiting = futures::executor::block_on(store.inbox(run))?;
+        let own = driving.commands.into_iter().map(|(command, reason)| Instruction { id: uuid::Uuid::now_v7(), by: by.clone(), command, reason });
+        let instructions = waiting.into_iter().chain(own).collect();
+        let runtime = self.runtime()?.handle().clone();
+        let stop = driving.stop.unwrap_or_else(|| signals(&runtime));
+        let setup = Setup {
+            journal: store,
+            actions,
+            clock: Arc::new(SystemClock),
+            observer: driving.observer,
+            locks: Arc::new(FileLocks::machine_wide()),
+            secrets,
+            target,
+            files: self.locations.files(run),
+            by,
+            host: host(),
+            epoch,
+            wait_for_locks: driving.wait_for_locks,
+            stay: driving.stay,
+            instructions,
+            stop,
+            runtime,
+        };
+        let thread = std::thread::Builder::new()
+            .name("machine".to_owned())
+            .stack_size(STACK)
+            .spawn(move || drive(state, setup))
+            .map_err(|error| AppError::System { what: "no thread for the run".to_owned(), why: error.to_string() })?;
+        match thread.join() {
+            Ok(result) => Ok(result?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    fn environment_of(&self, name: Option<&str>) -> Result<Option<Environment>, AppError> {
+        let Some(name) = name else { return Ok(None) };
+        let known = self.environments().into_iter().chain([super::target::SANDBOX.to_owned()]).collect();
+        self.environment_named(name, known).map(Some)
+    }
+}
+
+/// Ctrl-C and SIGTERM, as they only ever escalate: gently, then now.
+fn signals(runtime: &tokio::runtime::Handle) -> Receiver<Stop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (to, from) = channel();
+    runtime.spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+            // Without them, a signal ends the process as it always does, and the run is recovered.
+            return tracing::warn!("signals cannot be watched");
+        };
+        let mut next = Stop::Gently;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if to.send(next).is_err() {
+                return;
+            }
+            next = Stop::Now;
+        }
+    });
+    from
+}

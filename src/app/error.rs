@@ -1,0 +1,168 @@
+//! Why something could not be done, for people, with what to do.
+
+use std::path::PathBuf;
+
+use crate::engine::EngineError;
+use crate::engine::ownership::OwnershipError;
+use crate::environment::{IdentityError, SecretsError};
+use crate::model::change::ObjectRef;
+use crate::playbook::{BindError, Diagnostics, LoadError};
+use crate::ports::journal::JournalError;
+use crate::sandbox::SandboxError;
+use crate::store::FindError;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// There is no folder with playbooks.
+    #[error("{}", if *given { format!("{} holds no folder `playbooks`", from.display()) } else { format!("neither {} nor any folder above it holds a folder `playbooks`", from.display()) })]
+    NoRoot {
+        /// Where it was looked for.
+        from: PathBuf,
+        /// Whether that was said on the command line.
+        given: bool,
+    },
+    /// A playbook cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A playbook has mistakes.
+    #[error("the playbook has mistakes")]
+    Diagnostics(Diagnostics),
+    /// Parameters are missing or wrong.
+    #[error("{}", list(problems))]
+    Params {
+        /// The playbook.
+        playbook: String,
+        /// Each one.
+        problems: Vec<BindError>,
+    },
+    /// A `var` has no value.
+    #[error("playbook {playbook}: {why}")]
+    Vars {
+        /// The playbook.
+        playbook: String,
+        /// Which, and why.
+        why: String,
+    },
+    /// An environment has to be named.
+    #[error("this run needs an environment, and none was named")]
+    NoEnvironment {
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// There is no such environment.
+    #[error("there is no environment `{name}`")]
+    UnknownEnvironment {
+        /// As given.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The playbook uses what this version has not.
+    #[error("{what}")]
+    NotSupported {
+        /// What.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Secrets cannot be had.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The target is not the one that the run was started against, or does not say which it is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The sandbox does not do what it should.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// Another live process has the run.
+    #[error(transparent)]
+    Owned(#[from] OwnershipError),
+    /// What the run would change is locked by somebody else.
+    #[error("{object} is locked by {by}")]
+    Locked {
+        /// On what.
+        object: ObjectRef,
+        /// Who holds it.
+        by: String,
+    },
+    /// A lock cannot be tried.
+    #[error(transparent)]
+    Lock(crate::ports::lock::LockError),
+    /// The store failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// No run, or more than one, is meant by that.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// There is no run at all.
+    #[error("there are no runs yet in {}", state.display())]
+    NoRuns {
+        /// The database.
+        state: PathBuf,
+    },
+    /// The run has been told, and refuses.
+    #[error("{why}")]
+    Refused {
+        /// Why, and what to do instead.
+        why: String,
+    },
+    /// The operating system does not give what is needed.
+    #[error("{what}: {why}")]
+    System {
+        /// What.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+fn list(problems: &[BindError]) -> String {
+    problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("\n")
+}
+
+impl From<EngineError> for AppError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Journal(error) => Self::Journal(error),
+            EngineError::Locked { object, by } => Self::Locked { object, by },
+            EngineError::Lock(error) => Self::Lock(error),
+        }
+    }
+}
+
+impl AppError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoRoot { .. } => "go to the folder that holds your playbooks, or name it with `--root`".to_owned(),
+            Self::Load(error) => return error.hint().map(str::to_owned),
+            Self::Diagnostics(_) | Self::Vars { .. } => return None,
+            Self::Params { playbook, problems } => {
+                let hints: Vec<String> = problems.iter().filter_map(|problem| problem.hint.clone()).collect();
+                if hints.is_empty() { format!("`runsheet show {playbook}` lists its parameters") } else { hints.join("\n") }
+            }
+            Self::NoEnvironment { known } => format!("name one with `--env`: {}", known.join(", ")),
+            Self::UnknownEnvironment { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::NotSupported { hint, .. } => hint.clone(),
+            Self::Secrets(_) => "a secret's value is never stored: it has to be there again for `runsheet resume`".to_owned(),
+            Self::Identity(error) => error.hint().to_owned(),
+            Self::Sandbox(_) => "`runsheet sandbox status` tells how it is; `runsheet sandbox reset` makes a new one".to_owned(),
+            Self::Owned(error) => match error {
+                OwnershipError::Owned { run, .. } => format!(
+                    "follow it with `runsheet status {0} --follow`; approve, skip, cancel and the like reach it from here",
+                    run.short()
+                ),
+                OwnershipError::Unusable { .. } => "check the folder's permissions".to_owned(),
+            },
+            Self::Locked { .. } => "wait for its end, or start with `--wait`; `runsheet runs` shows what is open".to_owned(),
+            Self::Lock(_) => "check the folder's permissions; RUNSHEET_LOCK_DIR names another".to_owned(),
+            Self::Journal(error) => error.hint().to_owned(),
+            Self::Find(FindError::Journal(error)) => error.hint().to_owned(),
+            Self::Find(_) => "`runsheet runs` lists them".to_owned(),
+            Self::NoRuns { .. } => "start one: `runsheet list` shows the playbooks".to_owned(),
+            Self::Refused { .. } => return None,
+            Self::System { .. } => return None,
+        })
+    }
+}
