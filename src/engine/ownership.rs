@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::id::RunId;
 
 /// How often a lock that seems to be held is tried before it is believed: [`Ownership::owner`] holds it for an instant to look.
-const TRIES: u32 = 10;
+const TRIES: u32 = 20;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -81,7 +81,7 @@ fn name(owner: Option<&OwnedBy>) -> String {
 }
 
 impl Ownership {
-    /// Takes the run. `state` is the database's folder; `by` is `name@host`. Waits at most 50 ms.
+    /// Takes the run. `state` is the database's folder; `by` is `name@host`. Waits at most 100 ms.
     ///
     /// # Errors
     /// [`OwnershipError`]
@@ -109,7 +109,7 @@ impl Ownership {
         Ok(Self { file })
     }
 
-    /// The live process that has the run, without taking it. Waits at most 50 ms.
+    /// The live process that has the run, without taking it. Waits at most 100 ms.
     ///
     /// # Errors
     /// [`OwnershipError`]
