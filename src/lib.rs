@@ -1,4 +1,5 @@
 //! runsheet
 pub mod expr;
 pub mod model;
+pub mod playbook;
 pub mod ports;

@@ -139,7 +139,6 @@ fn what_is_no_expression_says_where() {
         ("b\"x\"", "there are no bytes here", 0, 4),
         ("1 +", "the expression ends too early", 2, 1),
         ("", "the expression is empty", 0, 1),
-        ("a.all(1, true)", "`a` is not known here", 0, 1),
         ("params.all(1, true)", "the first argument of `all` is a name", 11, 1),
         ("size()", "`size` takes 1 argument, not 0", 0, 4),
         ("contains(\"a\", \"b\")", "`contains` is not called like this", 0, 8),
@@ -216,7 +215,7 @@ fn hostile_expressions_are_refused_at_once_on_a_small_stack() {
         ("seven nested all", "[0,1,2,3,4,5,6,7,8,9].all(a, [0].all(b, [0].all(c, [0].all(d, true))))".to_owned()),
         ("NUL", "1 + \0".to_owned()),
         ("an open string", format!("\"{}", "\\".repeat(4000))),
-        ("unicode", "é̂‮ + 💥".to_owned()),
+        ("unicode", "é\u{202e} + 💥".to_owned()),
     ];
     on_a_small_stack(move || {
         for (name, text) in texts {
