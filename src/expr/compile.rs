@@ -177,7 +177,13 @@ impl<'a> Compiler<'a> {
         Ok(Kind::Index(Box::new(owner), Box::new(index)))
     }
 
-    fn comprehension(&mut self, from: &IdedExpr, name: &str, target: &IdedExpr, arguments: &[IdedExpr]) -> Result<Option<Kind>, ParseError> {
+    fn comprehension(
+        &mut self,
+        from: &IdedExpr,
+        name: &str,
+        target: &IdedExpr,
+        arguments: &[IdedExpr],
+    ) -> Result<Option<Kind>, ParseError> {
         let what = match name {
             "all" => Comprehension::All,
             "exists" => Comprehension::Exists,
@@ -195,7 +201,11 @@ impl<'a> Compiler<'a> {
             }
         };
         let Expr::Ident(variable_name) = &variable.expr else {
-            return self.refuse(variable.id, format!("the first argument of `{name}` is a name"), Some(format!("write `list.{name}(x, …)`")));
+            return self.refuse(
+                variable.id,
+                format!("the first argument of `{name}` is a name"),
+                Some(format!("write `list.{name}(x, …)`")),
+            );
         };
         let range = self.compile(target)?;
         self.bound.push(variable_name.clone());
@@ -211,10 +221,16 @@ impl<'a> Compiler<'a> {
 
     fn function(&mut self, from: &IdedExpr, call: &CallExpr) -> Result<Kind, ParseError> {
         let name = call.func_name.as_str();
-        let names = || Function::ALL.iter().map(|function| function.as_str()).chain(["all", "exists", "exists_one", "map", "filter", "has"]);
+        let names =
+            || Function::ALL.iter().map(|function| function.as_str()).chain(["all", "exists", "exists_one", "map", "filter", "has"]);
         let Some(function) = Function::ALL.iter().copied().find(|function| function.as_str() == name) else {
-            let hint = nearest(name, names()).map_or_else(|| format!("there are: {}", names().collect::<Vec<_>>().join(", ")), |near| format!("did you mean `{near}`?"));
-            let hint = if name == "now" { "an expression gives the same value whenever it is evaluated; take a time from a parameter".to_owned() } else { hint };
+            let hint = nearest(name, names())
+                .map_or_else(|| format!("there are: {}", names().collect::<Vec<_>>().join(", ")), |near| format!("did you mean `{near}`?"));
+            let hint = if name == "now" {
+                "an expression gives the same value whenever it is evaluated; take a time from a parameter".to_owned()
+            } else {
+                hint
+            };
             return self.refuse_named(from.id, name, format!("there is no function `{name}`"), Some(hint));
         };
         let fits = match function.style() {
@@ -233,7 +249,13 @@ impl<'a> Compiler<'a> {
             let message = format!("`{name}` takes {wanted} argument{}, not {}", if wanted == 1 { "" } else { "s" }, call.args.len());
             return self.refuse_named(from.id, name, message, None);
         }
-        let arguments = call.target.iter().map(AsRef::as_ref).chain(&call.args).map(|argument| self.compile(argument)).collect::<Result<Vec<_>, _>>()?;
+        let arguments = call
+            .target
+            .iter()
+            .map(AsRef::as_ref)
+            .chain(&call.args)
+            .map(|argument| self.compile(argument))
+            .collect::<Result<Vec<_>, _>>()?;
         if let (Function::Matches, Some(Kind::Text(pattern))) = (function, arguments.get(1).map(|pattern| &pattern.kind)) {
             super::functions::regex(pattern).map_err(|message| {
                 let pattern = &arguments[1];
@@ -261,5 +283,9 @@ impl<'a> Compiler<'a> {
 
 /// The nearest of some names, where one is near.
 pub(super) fn nearest<'n>(name: &str, among: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    among.map(|other| (strsim::jaro_winkler(name, other), other)).filter(|(near, _)| *near >= CLOSE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
+    among
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .filter(|(near, _)| *near >= CLOSE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other)
 }

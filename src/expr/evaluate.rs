@@ -156,7 +156,12 @@ impl<'v> Evaluator<'v> {
         let key = match at.as_text() {
             Some(key) => key.to_owned(),
             None if owner.entries().is_some() => {
-                return Err(Fail::Wrong(format!("the keys of `{}` are strings, and `{}` is {}", of.describe(), index.describe(), at.kind())));
+                return Err(Fail::Wrong(format!(
+                    "the keys of `{}` are strings, and `{}` is {}",
+                    of.describe(),
+                    index.describe(),
+                    at.kind()
+                )));
             }
             None => index.describe(),
         };
@@ -228,7 +233,9 @@ impl<'v> Evaluator<'v> {
                 }
             }
             Operator::Add => self.add(a, b, unfit),
-            Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Modulo => arithmetic(operator, &a, &b).unwrap_or_else(|| unfit(&a, &b)),
+            Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Modulo => {
+                arithmetic(operator, &a, &b).unwrap_or_else(|| unfit(&a, &b))
+            }
         }
     }
 
@@ -290,7 +297,10 @@ impl<'v> Evaluator<'v> {
         for argument in arguments {
             let value = self.value(argument)?;
             self.pay(value.as_text().map_or(0, str::len) / 16 + value.items().unwrap_or(0))?;
-            if matches!(value, Val::Null) && argument.path().is_some() && !matches!(function, Function::Type | Function::Dyn | Function::String) {
+            if matches!(value, Val::Null)
+                && argument.path().is_some()
+                && !matches!(function, Function::Type | Function::Dyn | Function::String)
+            {
                 return Err(Fail::Wrong(format!("`{}` is null, and `{}` needs a value", argument.describe(), function.as_str())));
             }
             values.push(value);
@@ -328,7 +338,11 @@ impl<'v> Evaluator<'v> {
                 (Comprehension::Map, Ok(Some(value))) => kept.push(value),
                 (_, Ok(Some(Val::Bool(_)) | None)) => {}
                 (_, Ok(Some(value))) => {
-                    return Err(Fail::Wrong(format!("the condition over `{}` gives {}, not a boolean", each.range.describe(), value.kind())));
+                    return Err(Fail::Wrong(format!(
+                        "the condition over `{}` gives {}, not a boolean",
+                        each.range.describe(),
+                        value.kind()
+                    )));
                 }
                 // One item that decides wins over an error at another.
                 (Comprehension::All | Comprehension::Exists, Err(Fail::Wrong(message))) => wrong = wrong.or(Some(message)),

@@ -54,7 +54,9 @@ pub(super) fn apply<'v>(function: Function, arguments: &[Val<'v>]) -> Result<Val
         Function::Dyn => Ok(first.clone()),
         Function::Timestamp => match first {
             Val::Timestamp(_) => Ok(first.clone()),
-            Val::Int(seconds) => Timestamp::from_second(*seconds).map(Val::Timestamp).map_err(|_| format!("{seconds} s is beyond the range of timestamps")),
+            Val::Int(seconds) => {
+                Timestamp::from_second(*seconds).map(Val::Timestamp).map_err(|_| format!("{seconds} s is beyond the range of timestamps"))
+            }
             _ => timestamp(text(0)?).map(Val::Timestamp),
         },
         Function::Duration => match first {
@@ -90,7 +92,11 @@ pub(super) fn apply<'v>(function: Function, arguments: &[Val<'v>]) -> Result<Val
 
 /// An absolute time: RFC 3339 with an offset, or with a zone in brackets.
 pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
-    let wrong = || format!("{text:?} is not a time: write it with an offset (`2026-06-01T19:00:00+02:00`, `…Z`) or a zone (`2026-06-01T19:00[Europe/Berlin]`)");
+    let wrong = || {
+        format!(
+            "{text:?} is not a time: write it with an offset (`2026-06-01T19:00:00+02:00`, `…Z`) or a zone (`2026-06-01T19:00[Europe/Berlin]`)"
+        )
+    };
     if text.ends_with(']') {
         return text.parse::<jiff::Zoned>().map(|zoned| zoned.timestamp()).map_err(|error| format!("{} ({error})", wrong()));
     }

@@ -12,12 +12,18 @@ fn bindings() -> Bindings {
     Bindings::new()
         .with(Root::Params, json!({ "level": "high", "count": 3, "list": [1, 2, 3], "factor": 1.5, "nothing": null, "name with space": 1 }))
         .with(Root::Vars, json!({ "replicas": 8 }))
-        .with(Root::Steps, json!({ "x": { "status": "failed", "outputs": { "y": null } }, "b": { "status": "succeeded", "outputs": { "size": 9 } } }))
+        .with(
+            Root::Steps,
+            json!({ "x": { "status": "failed", "outputs": { "y": null } }, "b": { "status": "succeeded", "outputs": { "size": 9 } } }),
+        )
         .with(Root::Target, json!({ "capacity": { "low": { "replicas": 2 }, "medium": {}, "high": { "replicas": 8 }, "critical": {} } }))
 }
 
 fn value(text: &str) -> Value {
-    Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}")).evaluate(&bindings()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    Expression::parse(text)
+        .unwrap_or_else(|error| panic!("{text}: {error:?}"))
+        .evaluate(&bindings())
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn failure(text: &str) -> String {
@@ -155,7 +161,9 @@ fn what_is_no_expression_says_where() {
 
 #[test]
 fn references_follow_scope() {
-    let expression = Expression::parse("params.list.all(vars, vars > steps.a.outputs.n) && steps[\"b\"].status == target.x && has(steps.c.outputs)").unwrap();
+    let expression =
+        Expression::parse("params.list.all(vars, vars > steps.a.outputs.n) && steps[\"b\"].status == target.x && has(steps.c.outputs)")
+            .unwrap();
     assert_eq!(expression.references().roots, BTreeSet::from([Root::Params, Root::Steps, Root::Target]));
     assert_eq!(expression.references().steps, BTreeSet::from(["a".to_owned(), "b".to_owned(), "c".to_owned()]));
     assert_eq!(Expression::parse("secrets.token").unwrap().secret(), Some("token"));
@@ -265,7 +273,11 @@ fn templates_keep_types_and_print_within_text() {
     let source = |text: &str| Source { text: text.to_owned(), line: 4, column: 7 };
     let whole = Template::Expression(source("params.list"));
     assert_eq!(resolve(&whole, &bindings()).unwrap(), json!([1, 2, 3]));
-    let text = Template::Text(vec![Segment::Plain("a ".to_owned()), Segment::Expression(source("params.list")), Segment::Expression(source("params.level"))]);
+    let text = Template::Text(vec![
+        Segment::Plain("a ".to_owned()),
+        Segment::Expression(source("params.list")),
+        Segment::Expression(source("params.level")),
+    ]);
     assert_eq!(resolve(&text, &bindings()).unwrap(), json!("a [1,2,3]high"));
     let error = resolve(&Template::List(vec![Template::Expression(source("params.gone"))]), &bindings()).unwrap_err();
     assert!(error.message.starts_with("line 4, column 7: `params.gone`: no such key `gone` in params; it has: level"), "{error}");

@@ -177,7 +177,14 @@ impl Node {
     /// Calls `visit` for each direct child.
     pub(super) fn children<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         match &self.kind {
-            Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::Double(_) | Kind::Text(_) | Kind::Type(_) | Kind::Root(_) | Kind::Local(_) => {}
+            Kind::Null
+            | Kind::Bool(_)
+            | Kind::Int(_)
+            | Kind::Double(_)
+            | Kind::Text(_)
+            | Kind::Type(_)
+            | Kind::Root(_)
+            | Kind::Local(_) => {}
             Kind::Select(of, _) | Kind::Has(of, _) | Kind::Not(of) | Kind::Negate(of) => visit(of),
             Kind::Index(left, right) | Kind::And(left, right) | Kind::Or(left, right) | Kind::Binary(_, left, right) => {
                 visit(left);

@@ -44,7 +44,8 @@ fn walk(node: &Node, known: &BTreeSet<Fact>, null_is_fine: bool, found: &mut Vec
         let guarded = null_is_fine
             || match (root, keys.as_slice()) {
                 (Root::Steps, [id, "outputs", name, ..]) => {
-                    known.contains(&Fact::Succeeded((*id).to_owned())) || known.contains(&Fact::NotNull((*id).to_owned(), (*name).to_owned()))
+                    known.contains(&Fact::Succeeded((*id).to_owned()))
+                        || known.contains(&Fact::NotNull((*id).to_owned(), (*name).to_owned()))
                 }
                 _ => false,
             };

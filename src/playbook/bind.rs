@@ -42,7 +42,11 @@ pub fn bind_values(playbook: &Playbook, given: &Map<String, Value>) -> Result<Ma
 
 type Conformed = Result<Value, (String, Option<String>)>;
 
-fn collect<'k>(playbook: &Playbook, given: impl Fn(&Param) -> Option<Conformed>, names: impl Iterator<Item = &'k String>) -> Result<Map<String, Value>, Vec<BindError>> {
+fn collect<'k>(
+    playbook: &Playbook,
+    given: impl Fn(&Param) -> Option<Conformed>,
+    names: impl Iterator<Item = &'k String>,
+) -> Result<Map<String, Value>, Vec<BindError>> {
     let mut bound = Map::new();
     let mut errors = Vec::new();
     for param in &playbook.params {
@@ -50,7 +54,9 @@ fn collect<'k>(playbook: &Playbook, given: impl Fn(&Param) -> Option<Conformed>,
             Some(Ok(value)) => {
                 bound.insert(param.name.clone(), value);
             }
-            Some(Err((message, hint))) => errors.push(BindError { param: param.name.clone(), message: format!("parameter `{}` {message}", param.name), hint }),
+            Some(Err((message, hint))) => {
+                errors.push(BindError { param: param.name.clone(), message: format!("parameter `{}` {message}", param.name), hint })
+            }
             None => match &param.default {
                 Some(value) => {
                     bound.insert(param.name.clone(), value.clone());
@@ -69,7 +75,11 @@ fn collect<'k>(playbook: &Playbook, given: impl Fn(&Param) -> Option<Conformed>,
         let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
             if known.is_empty() { "it takes no parameters".to_owned() } else { format!("it takes: {}", known.join(", ")) }
         });
-        errors.push(BindError { param: name.clone(), message: format!("playbook {} has no parameter `{name}`", playbook.name), hint: Some(hint) });
+        errors.push(BindError {
+            param: name.clone(),
+            message: format!("playbook {} has no parameter `{name}`", playbook.name),
+            hint: Some(hint),
+        });
     }
     if errors.is_empty() { Ok(bound) } else { Err(errors) }
 }
@@ -109,7 +119,10 @@ fn from_text(param: &Param, text: &str) -> Conformed {
             _ => Value::String(text.to_owned()),
         },
         ParamType::List | ParamType::Map => serde_json::from_str(text).map_err(|error| {
-            (format!("is a {}, and this is not JSON: {error}", param.kind.as_str()), Some(format!("write it as JSON: -p {}={}", param.name, example(param))))
+            (
+                format!("is a {}, and this is not JSON: {error}", param.kind.as_str()),
+                Some(format!("write it as JSON: -p {}={}", param.name, example(param))),
+            )
         })?,
     };
     conform(param, value)
@@ -132,7 +145,10 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
         ParamType::Timestamp => {
             let Some(text) = value.as_str() else { return wrong("a time", Some("such as `2026-06-01T19:00:00+02:00`".to_owned())) };
             if crate::expr::timestamp(text).is_err() {
-                return wrong("a time", Some("write it with an offset (`2026-06-01T19:00:00+02:00`) or a zone (`2026-06-01T19:00[Europe/Berlin]`)".to_owned()));
+                return wrong(
+                    "a time",
+                    Some("write it with an offset (`2026-06-01T19:00:00+02:00`) or a zone (`2026-06-01T19:00[Europe/Berlin]`)".to_owned()),
+                );
             }
         }
         ParamType::Duration => {
@@ -157,7 +173,8 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
         && !allowed.contains(&value)
     {
         let names: Vec<String> = allowed.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
-        let hint = did_you_mean(&shown(), names.iter().map(String::as_str)).unwrap_or_else(|| format!("it is one of: {}", names.join(", ")));
+        let hint =
+            did_you_mean(&shown(), names.iter().map(String::as_str)).unwrap_or_else(|| format!("it is one of: {}", names.join(", ")));
         return Err((format!("cannot be `{}`", shown()), Some(hint)));
     }
     Ok(value)
@@ -169,10 +186,18 @@ fn has_format(format: ParamFormat, text: &str) -> bool {
         ParamFormat::Url => url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
         ParamFormat::Name => {
             let inner = text.trim_matches('-');
-            inner.len() == text.len() && !text.is_empty() && is_name(&format!("a{}", text.get(..text.len().min(62)).unwrap_or_default()), '-') && text.len() <= 63
+            inner.len() == text.len()
+                && !text.is_empty()
+                && is_name(&format!("a{}", text.get(..text.len().min(62)).unwrap_or_default()), '-')
+                && text.len() <= 63
         }
         ParamFormat::Email => text.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.') && !text.contains(char::is_whitespace) && !host.contains('@')
+            !name.is_empty()
+                && host.contains('.')
+                && !host.starts_with('.')
+                && !host.ends_with('.')
+                && !text.contains(char::is_whitespace)
+                && !host.contains('@')
         }),
     }
 }

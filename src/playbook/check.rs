@@ -49,7 +49,12 @@ pub(super) fn check(reader: &mut Reader<'_>, declared: &Declared<'_>) -> Vec<Out
         }
         if let Some(first) = ids.get(id) {
             let line = declared.steps[*first].id.line;
-            reader.problems.hint("duplicate-id", drafted.id, format!("there are two steps `{id}`"), format!("the first is in line {line}; rename one"));
+            reader.problems.hint(
+                "duplicate-id",
+                drafted.id,
+                format!("there are two steps `{id}`"),
+                format!("the first is in line {line}; rename one"),
+            );
         } else {
             ids.insert(id, index);
         }
@@ -59,10 +64,14 @@ pub(super) fn check(reader: &mut Reader<'_>, declared: &Declared<'_>) -> Vec<Out
     for cycle in graph.cycles() {
         show_cycle(reader, declared.steps, &cycle);
     }
-    let facts: Vec<BTreeSet<Fact>> = declared.steps.iter().map(|drafted| {
-        let when = drafted.step.when.as_ref().and_then(|when| Expression::parse(&when.text).ok());
-        when.map(|when| when.facts_when_true()).unwrap_or_default()
-    }).collect();
+    let facts: Vec<BTreeSet<Fact>> = declared
+        .steps
+        .iter()
+        .map(|drafted| {
+            let when = drafted.step.when.as_ref().and_then(|when| Expression::parse(&when.text).ok());
+            when.map(|when| when.facts_when_true()).unwrap_or_default()
+        })
+        .collect();
     let mut uses = Vec::new();
     let nothing = BTreeSet::new();
     let occurrences = std::mem::take(&mut reader.occurrences);
@@ -97,13 +106,18 @@ fn show_cycle(reader: &mut Reader<'_>, steps: &[Drafted], cycle: &[usize]) {
     let next = rest.first().unwrap_or(first);
     let drafted = &steps[*first];
     let wanted = &steps[*next].step.id;
-    let span = drafted.step.needs.iter().position(|need| need.step == *wanted).and_then(|at| drafted.needs.get(at).copied()).unwrap_or(drafted.id);
+    let span =
+        drafted.step.needs.iter().position(|need| need.step == *wanted).and_then(|at| drafted.needs.get(at).copied()).unwrap_or(drafted.id);
     let mut names: Vec<&str> = cycle.iter().take(12).map(|step| steps[*step].step.id.as_str()).collect();
     if cycle.len() > 12 {
         names.push("…");
     }
     names.push(drafted.step.id.as_str());
-    let message = if cycle.len() == 1 { format!("`{}` needs itself", drafted.step.id) } else { format!("these steps wait for each other: {}", names.join(" → ")) };
+    let message = if cycle.len() == 1 {
+        format!("`{}` needs itself", drafted.step.id)
+    } else {
+        format!("these steps wait for each other: {}", names.join(" → "))
+    };
     reader.problems.hint("cycle", span, message, "remove one of these needs");
 }
 
@@ -144,7 +158,9 @@ fn check_use(
         }
         Root::Item if !scope.item => out_of_place(reader, "`item` is what a step with `for_each` is repeated for"),
         Root::Result if !scope.result => out_of_place(reader, "`result` is the latest reading, in `check` and in a step's own `outputs`"),
-        Root::Prior if !scope.prior => out_of_place(reader, "`prior` is what was there before, in `check.after`, `rollback` and a step's own `outputs`"),
+        Root::Prior if !scope.prior => {
+            out_of_place(reader, "`prior` is what was there before, in `check.after`, `rollback` and a step's own `outputs`")
+        }
         Root::Item | Root::Result | Root::Prior => {}
         Root::Steps => {
             if !scope.steps {
@@ -157,7 +173,11 @@ fn check_use(
             };
             if let Some(key) = one.keys.get(1).filter(|key| !["status", "outputs"].contains(&key.as_str())) {
                 let named = declared.steps[step].outputs.as_ref().is_some_and(|outputs| outputs.contains(key));
-                let hint = if named { format!("write `steps.{id}.outputs.{key}`") } else { did_you_mean(key, ["status", "outputs"]).unwrap_or_else(|| "a step has `status` and `outputs`".to_owned()) };
+                let hint = if named {
+                    format!("write `steps.{id}.outputs.{key}`")
+                } else {
+                    did_you_mean(key, ["status", "outputs"]).unwrap_or_else(|| "a step has `status` and `outputs`".to_owned())
+                };
                 return reader.problems.hint("unknown-output", span, format!("a step has no `{key}`"), hint);
             }
             let null = one.guarded || (scope.null && occurrence.whole && occurrence.expression.is_path());
@@ -169,7 +189,11 @@ fn check_use(
 fn unknown<'n>(reader: &mut Reader<'_>, span: Span, what: &str, name: &str, known: impl Iterator<Item = &'n str>, place: &str) {
     let known: Vec<&str> = known.collect();
     let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
-        if known.is_empty() { format!("declare it under {place}") } else { format!("there are: {}; others are declared under {place}", known.join(", ")) }
+        if known.is_empty() {
+            format!("declare it under {place}")
+        } else {
+            format!("there are: {}; others are declared under {place}", known.join(", "))
+        }
     });
     reader.problems.hint("unknown-reference", span, format!("there is no {what} `{name}`"), hint);
 }
@@ -206,7 +230,11 @@ fn check_steps(reader: &mut Reader<'_>, steps: &[Drafted], graph: &Graph, uses: 
             }
             Some(known) if !known.contains(name) => {
                 let hint = did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| {
-                    if known.is_empty() { "it has none; name one under its `outputs:`".to_owned() } else { format!("it has: {}", known.join(", ")) }
+                    if known.is_empty() {
+                        "it has none; name one under its `outputs:`".to_owned()
+                    } else {
+                        format!("it has: {}", known.join(", "))
+                    }
                 });
                 reader.problems.hint("unknown-output", span, format!("`{id}` has no output `{name}`"), hint);
                 continue;
@@ -215,11 +243,19 @@ fn check_steps(reader: &mut Reader<'_>, steps: &[Drafted], graph: &Graph, uses: 
         }
         if !certain && !null {
             let path = format!("steps.{id}.outputs.{name}");
-            let hint = format!("guard it: `{path} != null ? {path} : …`, or `steps.{id}.status == \"succeeded\" && …`{}", match owner {
-                Some(_) => format!("; or need `{id}` itself, with success alone accepted"),
-                None => String::new(),
-            });
-            reader.problems.hint("may-be-null", span, format!("`{path}` is null where `{id}` has not succeeded, and here it may not have"), hint);
+            let hint = format!(
+                "guard it: `{path} != null ? {path} : …`, or `steps.{id}.status == \"succeeded\" && …`{}",
+                match owner {
+                    Some(_) => format!("; or need `{id}` itself, with success alone accepted"),
+                    None => String::new(),
+                }
+            );
+            reader.problems.hint(
+                "may-be-null",
+                span,
+                format!("`{path}` is null where `{id}` has not succeeded, and here it may not have"),
+                hint,
+            );
         }
     }
     deferred
@@ -266,7 +302,12 @@ pub(super) fn order_vars(reader: &mut Reader<'_>, vars: &[Named]) -> Vec<usize> 
         let mut names: Vec<&str> = path.iter().map(|at| vars[*at].name.as_str()).collect();
         names.extend(path.first().map(|at| vars[*at].name.as_str()));
         let span = path.first().map_or(vars[first].span, |at| vars[*at].span);
-        reader.problems.hint("cycle", span, format!("these variables refer to each other: {}", names.join(" → ")), "one of them needs a value of its own");
+        reader.problems.hint(
+            "cycle",
+            span,
+            format!("these variables refer to each other: {}", names.join(" → ")),
+            "one of them needs a value of its own",
+        );
         order.extend((0..vars.len()).filter(|var| !done[*var]));
     }
     order

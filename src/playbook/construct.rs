@@ -20,7 +20,14 @@ const CONDITION: [&str; 7] = ["that", "message", "within", "every", "for", "uses
 
 impl Reader<'_> {
     /// What a step does, and what a second execution of it would mean.
-    pub(super) fn uses(&mut self, node: &Node, index: usize, item: bool, calls: &mut Vec<Call>, outputs: &mut Option<Vec<String>>) -> Option<(Uses, Effect)> {
+    pub(super) fn uses(
+        &mut self,
+        node: &Node,
+        index: usize,
+        item: bool,
+        calls: &mut Vec<Call>,
+        outputs: &mut Option<Vec<String>>,
+    ) -> Option<(Uses, Effect)> {
         let Some(at) = node.get("uses") else {
             self.missing(node.span, "a step", "uses", "name an action (`uses: k8s.scale`) or a construct (`uses: wait`)");
             return None;
@@ -61,7 +68,8 @@ impl Reader<'_> {
             self.problems.add("unknown-action", node.span, format!("`{name}` is a construct, and an action must stand here"));
             return None;
         }
-        let names: Vec<&str> = self.catalogue.iter().map(|entry| entry.name.as_str()).chain(CONSTRUCTS.iter().copied().filter(|_| constructs)).collect();
+        let names: Vec<&str> =
+            self.catalogue.iter().map(|entry| entry.name.as_str()).chain(CONSTRUCTS.iter().copied().filter(|_| constructs)).collect();
         let short = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
         let hint = did_you_mean(&name, names.iter().copied())
             .or_else(|| names.iter().find(|known| short(known) == short(&name)).map(|known| format!("did you mean `{known}`?")))
@@ -98,17 +106,31 @@ impl Reader<'_> {
                     }
                 }
                 let node = with.get(forms[0])?;
-                Some(if forms[0] == "duration" { Wait::Duration(self.length(node, scope)) } else { Wait::Until(self.time(node, scope, "`until`")) })
+                Some(if forms[0] == "duration" {
+                    Wait::Duration(self.length(node, scope))
+                } else {
+                    Wait::Until(self.time(node, scope, "`until`"))
+                })
             }
             ["that"] => {
                 let condition = self.condition(with, scope.with_result(), "`wait`")?;
                 if condition.reading.is_none() && condition.that.text.contains("result") {
-                    self.problems.hint("construct", with.span, "this waits for a `result`, and nothing reads one", "add `uses` with an action that reads");
+                    self.problems.hint(
+                        "construct",
+                        with.span,
+                        "this waits for a `result`, and nothing reads one",
+                        "add `uses` with an action that reads",
+                    );
                 }
                 Some(Wait::That(Box::new(condition)))
             }
             _ => {
-                self.problems.hint("construct", with.span, "`wait` has exactly one of `duration`, `until` and `that`", "write `with: { duration: 10m }`, say");
+                self.problems.hint(
+                    "construct",
+                    with.span,
+                    "`wait` has exactly one of `duration`, `until` and `that`",
+                    "write `with: { duration: 10m }`, say",
+                );
                 None
             }
         }
@@ -137,10 +159,13 @@ impl Reader<'_> {
 
     /// A list of conditions.
     pub(super) fn conditions(&mut self, node: &Node, scope: Scope, what: &str) -> Vec<Condition> {
-        self.items(node, what).iter().filter_map(|item| {
-            self.map(item, "a check", &CONDITION)?;
-            self.condition(item, scope, "a check")
-        }).collect()
+        self.items(node, what)
+            .iter()
+            .filter_map(|item| {
+                self.map(item, "a check", &CONDITION)?;
+                self.condition(item, scope, "a check")
+            })
+            .collect()
     }
 
     fn condition(&mut self, node: &Node, scope: Scope, what: &str) -> Option<Condition> {
@@ -177,7 +202,12 @@ impl Reader<'_> {
             && within.is_none_or(|within| within < hold)
             && (what == "a check" || within.is_some())
         {
-            self.problems.hint("wrong-value", at.span, format!("it cannot hold for {hold} within {}", within.map_or("no time".to_owned(), |within| within.to_string())), "give `within` at least that long");
+            self.problems.hint(
+                "wrong-value",
+                at.span,
+                format!("it cannot hold for {hold} within {}", within.map_or("no time".to_owned(), |within| within.to_string())),
+                "give `within` at least that long",
+            );
         }
         let Some(that) = node.get("that") else {
             self.missing(node.span, what, "that", "write `that: ${{ … }}`");
@@ -215,7 +245,10 @@ impl Reader<'_> {
             Kind::Text(text, _) if !text.contains("${{") && text.parse::<Span>().is_ok() => self.template(at, scope),
             _ => self.time(at, scope, "`until`"),
         });
-        gate.otherwise = node.get("otherwise").and_then(|at| self.choice(at, "`otherwise`", &[("fail", Otherwise::Fail), ("skip", Otherwise::Skip)])).unwrap_or_default();
+        gate.otherwise = node
+            .get("otherwise")
+            .and_then(|at| self.choice(at, "`otherwise`", &[("fail", Otherwise::Fail), ("skip", Otherwise::Skip)]))
+            .unwrap_or_default();
         gate
     }
 

@@ -100,7 +100,11 @@ fn within(dir: &Path, path: &Path) -> Result<(), Diagnostics> {
 fn suggestion(dir: &Path, name: &str) -> Option<String> {
     let listed = super::list::names(dir);
     did_you_mean(name, listed.iter().map(String::as_str)).or_else(|| {
-        if listed.is_empty() { None } else { Some(format!("there are: {}", listed.iter().take(20).cloned().collect::<Vec<_>>().join(", "))) }
+        if listed.is_empty() {
+            None
+        } else {
+            Some(format!("there are: {}", listed.iter().take(20).cloned().collect::<Vec<_>>().join(", ")))
+        }
     })
 }
 
@@ -164,7 +168,11 @@ fn check_calls(
     let mut reader = Reader::new(&loaded.file, catalogue);
     for call in &loaded.calls {
         if let Some(way) = cycles.get(&(caller.to_owned(), call.name.clone())) {
-            let message = if way.len() == 2 { format!("`{caller}` calls itself") } else { format!("these playbooks call each other: {}", way.join(" → ")) };
+            let message = if way.len() == 2 {
+                format!("`{caller}` calls itself")
+            } else {
+                format!("these playbooks call each other: {}", way.join(" → "))
+            };
             reader.problems.hint("call-cycle", call.span, message, "remove one of these calls");
             continue;
         }
@@ -192,10 +200,14 @@ fn check_params(reader: &mut Reader<'_>, call: &super::step::Call, callee: &Play
     for (key, value) in given {
         let Some(param) = callee.params.iter().find(|param| param.name == key.name) else {
             let names: Vec<&str> = callee.params.iter().map(|param| param.name.as_str()).collect();
-            let hint = did_you_mean(&key.name, names.iter().copied()).unwrap_or_else(|| {
-                if names.is_empty() { "it takes none".to_owned() } else { format!("it takes: {}", names.join(", ")) }
-            });
-            reader.problems.hint("unknown-parameter", key.span, format!("playbook `{}` has no parameter `{}`", callee.name, key.name), hint);
+            let hint = did_you_mean(&key.name, names.iter().copied())
+                .unwrap_or_else(|| if names.is_empty() { "it takes none".to_owned() } else { format!("it takes: {}", names.join(", ")) });
+            reader.problems.hint(
+                "unknown-parameter",
+                key.span,
+                format!("playbook `{}` has no parameter `{}`", callee.name, key.name),
+                hint,
+            );
             continue;
         };
         if has_expression(value) {
@@ -203,7 +215,13 @@ fn check_params(reader: &mut Reader<'_>, call: &super::step::Call, callee: &Play
         }
         let literal = reader.literal(value, "a parameter");
         if let Err((message, hint)) = conform(param, literal) {
-            reader.problems.full("wrong-parameter", value.span, format!("parameter `{}` of `{}` {message}", param.name, callee.name), None, hint);
+            reader.problems.full(
+                "wrong-parameter",
+                value.span,
+                format!("parameter `{}` of `{}` {message}", param.name, callee.name),
+                None,
+                hint,
+            );
         }
     }
     let missing: Vec<String> = callee
@@ -214,7 +232,12 @@ fn check_params(reader: &mut Reader<'_>, call: &super::step::Call, callee: &Play
         .collect();
     if !missing.is_empty() {
         let span = call.params.as_ref().map_or(call.with, |params| params.span);
-        reader.problems.hint("missing-parameter", span, format!("playbook `{}` needs {}", callee.name, missing.join(", ")), "give it under `params:`");
+        reader.problems.hint(
+            "missing-parameter",
+            span,
+            format!("playbook `{}` needs {}", callee.name, missing.join(", ")),
+            "give it under `params:`",
+        );
     }
 }
 
@@ -227,7 +250,11 @@ fn check_outputs(problems: &mut Problems<'_>, loaded: &Loaded, all: &BTreeMap<St
         let known: Vec<&str> = callee.outputs.iter().chain(&step.outputs).map(|(name, _)| name.as_str()).collect();
         if !known.contains(&used.output.as_str()) {
             let hint = did_you_mean(&used.output, known.iter().copied()).unwrap_or_else(|| {
-                if known.is_empty() { format!("`{}` has none; name one under its `outputs:`", callee.name) } else { format!("it has: {}", known.join(", ")) }
+                if known.is_empty() {
+                    format!("`{}` has none; name one under its `outputs:`", callee.name)
+                } else {
+                    format!("it has: {}", known.join(", "))
+                }
             });
             problems.hint("unknown-output", used.span, format!("playbook `{}` has no output `{}`", callee.name, used.output), hint);
         }

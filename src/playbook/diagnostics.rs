@@ -58,8 +58,17 @@ impl std::error::Error for Diagnostics {}
 impl Diagnostics {
     /// One problem with a file as a whole.
     pub(super) fn whole(path: &str, code: &'static str, message: String, hint: Option<String>) -> Self {
-        let problem =
-            Diagnostic { code, message, path: path.to_owned(), line: 0, column: 0, length: 0, source_line: String::new(), label: None, hint };
+        let problem = Diagnostic {
+            code,
+            message,
+            path: path.to_owned(),
+            line: 0,
+            column: 0,
+            length: 0,
+            source_line: String::new(),
+            label: None,
+            hint,
+        };
         Self { problems: vec![problem], more: 0 }
     }
 
@@ -107,23 +116,43 @@ impl<'f> Problems<'f> {
 
     /// Adds a problem, with what stands beside the text and what to do.
     pub(super) fn full(&mut self, code: &'static str, span: Span, message: String, label: Option<String>, hint: Option<String>) {
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
         if !self.seen.insert((span.line, span.column, code, message.clone())) {
             return;
         }
-        if self.found.len() >= KEPT {
-            self.seen.clear();
-            self.more += 1;
+        // What YAML itself could not give a value has said so already.
+        let unread =
+            |problem: &Diagnostic| matches!(problem.code, "alias" | "number") && (problem.line, problem.column) == (span.line, span.column);
+        if self.found.iter().any(unread) {
             return;
         }
         let line = self.file.line(span.line);
         let source_line = excerpt(line);
         let rest = u32::try_from(line.chars().count()).unwrap_or(u32::MAX).saturating_sub(span.column.saturating_sub(1));
         let length = span.length.clamp(1, rest.max(1));
-        self.found.push(Diagnostic { code, message, path: self.file.name.clone(), line: span.line, column: span.column, length, source_line, label, hint });
+        self.found.push(Diagnostic {
+            code,
+            message,
+            path: self.file.name.clone(),
+            line: span.line,
+            column: span.column,
+            length,
+            source_line,
+            label,
+            hint,
+        });
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// Whether further problems are only counted, so that nobody need look for what they could say.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= KEPT
     }
 
     pub(super) fn count(&self) -> usize {
@@ -143,6 +172,10 @@ fn excerpt(line: &str) -> String {
 
 /// The nearest of some names, as a hint, where one is near.
 pub(super) fn did_you_mean<'n>(name: &str, among: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    // What is longer than any name is no misspelling of one.
+    if name.len() > 200 {
+        return None;
+    }
     let near = among.into_iter().map(|other| (strsim::damerau_levenshtein(name, other), other)).min_by_key(|(distance, _)| *distance)?;
     let (distance, other) = near;
     let limit = (name.chars().count().max(other.chars().count()) / 3).max(1);

@@ -26,7 +26,10 @@ impl Graph {
             .iter()
             .map(|drafted| {
                 let step = &drafted.step;
-                let found = step.needs.iter().filter_map(|need| Some((*ids.get(need.step.as_str())?, need.accept == [Accept::Succeeded] && !step.always)));
+                let found = step
+                    .needs
+                    .iter()
+                    .filter_map(|need| Some((*ids.get(need.step.as_str())?, need.accept == [Accept::Succeeded] && !step.always)));
                 found.collect()
             })
             .collect();

@@ -36,7 +36,12 @@ impl Reader<'_> {
             let kind = match value.get("type") {
                 Some(at) => self.choice(at, "`type`", &kinds),
                 None => {
-                    self.missing(key.span, "a parameter", "type", "one of: string, integer, number, boolean, timestamp, duration, list, map");
+                    self.missing(
+                        key.span,
+                        "a parameter",
+                        "type",
+                        "one of: string, integer, number, boolean, timestamp, duration, list, map",
+                    );
                     None
                 }
             };
@@ -48,7 +53,14 @@ impl Reader<'_> {
                 }
                 self.choice(at, "`format`", &formats)
             });
-            let mut param = Param { name: key.name.clone(), kind, format, allowed: None, default: None, help: value.get("help").and_then(|at| self.text(at, "`help`")) };
+            let mut param = Param {
+                name: key.name.clone(),
+                kind,
+                format,
+                allowed: None,
+                default: None,
+                help: value.get("help").and_then(|at| self.text(at, "`help`")),
+            };
             if let Some(at) = value.get("enum") {
                 let items = self.items(at, "`enum`");
                 if items.is_empty() && matches!(at.kind, Kind::List(_)) {
@@ -82,7 +94,12 @@ impl Reader<'_> {
             self.id(&key.name, key.span, "the name of a secret");
             let mut secret = SecretDeclaration { name: key.name.clone(), env: None, help: None };
             if let Kind::Text(..) = value.kind {
-                self.problems.hint("secret", value.span, "a secret is never written in a playbook", "write `{}`, or `{ env: NAME }` for the environment variable it comes from");
+                self.problems.hint(
+                    "secret",
+                    value.span,
+                    "a secret is never written in a playbook",
+                    "write `{}`, or `{ env: NAME }` for the environment variable it comes from",
+                );
             } else if !matches!(value.kind, Kind::Null) && self.map(value, "a secret", &["env", "help"]).is_some() {
                 secret.env = value.get("env").and_then(|at| self.text(at, "`env`"));
                 secret.help = value.get("help").and_then(|at| self.text(at, "`help`"));

@@ -35,7 +35,13 @@ struct Complaint {
 
 impl Reader<'_> {
     /// The inputs of an action: its template, and which of them are secrets. `with` is `None` where it was left out.
-    pub(super) fn inputs(&mut self, with: Option<&Node>, uses: Span, entry: &Arc<ActionEntry>, scope: Scope) -> (Template, Vec<SecretInput>) {
+    pub(super) fn inputs(
+        &mut self,
+        with: Option<&Node>,
+        uses: Span,
+        entry: &Arc<ActionEntry>,
+        scope: Scope,
+    ) -> (Template, Vec<SecretInput>) {
         let nothing = Node { kind: Kind::Map(Vec::new()), span: uses };
         let node = match with {
             Some(Node { kind: Kind::Null, .. }) | None => &nothing,
@@ -63,7 +69,15 @@ impl Reader<'_> {
     }
 
     /// Converts one input, taking secrets out.
-    fn input(&mut self, node: &Node, root: &Value, schemas: Vec<&Value>, at: &str, scope: Scope, secrets: &mut Vec<SecretInput>) -> Template {
+    fn input(
+        &mut self,
+        node: &Node,
+        root: &Value,
+        schemas: Vec<&Value>,
+        at: &str,
+        scope: Scope,
+        secrets: &mut Vec<SecretInput>,
+    ) -> Template {
         match &node.kind {
             Kind::Text(text, _) => {
                 if let [Part::Expression(source, _)] = scan(text).as_slice()
@@ -84,8 +98,12 @@ impl Reader<'_> {
                 self.template(node, scope)
             }
             Kind::List(items) => {
-                let inner: Vec<&Value> = schemas.iter().flat_map(|schema| expand(root, schema, 0)).flatten().filter_map(|schema| schema.get("items")).collect();
-                let parts = items.iter().enumerate().map(|(index, item)| self.input(item, root, inner.clone(), &format!("{at}/{index}"), scope, secrets));
+                let inner: Vec<&Value> =
+                    schemas.iter().flat_map(|schema| expand(root, schema, 0)).flatten().filter_map(|schema| schema.get("items")).collect();
+                let parts = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| self.input(item, root, inner.clone(), &format!("{at}/{index}"), scope, secrets));
                 let parts: Vec<Template> = parts.collect();
                 literal_list(parts)
             }
@@ -93,7 +111,8 @@ impl Reader<'_> {
                 let schemas: Vec<&Value> = schemas.iter().flat_map(|schema| expand(root, schema, 0)).flatten().collect();
                 let mut parts = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
-                    let mut inner: Vec<&Value> = schemas.iter().filter_map(|schema| schema.get("properties").and_then(|known| known.get(&key.name))).collect();
+                    let mut inner: Vec<&Value> =
+                        schemas.iter().filter_map(|schema| schema.get("properties").and_then(|known| known.get(&key.name))).collect();
                     if inner.is_empty() {
                         inner = schemas.iter().filter_map(|schema| schema.get("additionalProperties")).collect();
                     }
@@ -124,7 +143,9 @@ impl Reader<'_> {
 
 fn literal_list(parts: Vec<Template>) -> Template {
     if parts.iter().all(|part| matches!(part, Template::Literal(_))) {
-        return Template::Literal(parts.into_iter().map(|part| if let Template::Literal(value) = part { value } else { Value::Null }).collect());
+        return Template::Literal(
+            parts.into_iter().map(|part| if let Template::Literal(value) = part { value } else { Value::Null }).collect(),
+        );
     }
     Template::List(parts)
 }
@@ -218,7 +239,12 @@ fn check_way(root: &Value, way: &[&Value], node: &Node) -> Vec<Complaint> {
                     Ok(expression) if expression.secret().is_some() => return Vec::new(),
                     Ok(expression) => {
                         if only_secret {
-                            return vec![complain("secret", "this input takes a secret and nothing else".to_owned(), Some("write `${{ secrets.NAME }}`".to_owned()), 5)];
+                            return vec![complain(
+                                "secret",
+                                "this input takes a secret and nothing else".to_owned(),
+                                Some("write `${{ secrets.NAME }}`".to_owned()),
+                                5,
+                            )];
                         }
                         match expression.certain_type() {
                             Some(kind) if !allows(way, kind) => {
@@ -233,13 +259,23 @@ fn check_way(root: &Value, way: &[&Value], node: &Node) -> Vec<Complaint> {
                 _ => {
                     if only_secret {
                         let hint = "declare it under `secrets:` and write `${{ secrets.NAME }}`".to_owned();
-                        return vec![complain("secret", "this input takes a secret, and a text in a playbook is no secret".to_owned(), Some(hint), 5)];
+                        return vec![complain(
+                            "secret",
+                            "this input takes a secret, and a text in a playbook is no secret".to_owned(),
+                            Some(hint),
+                            5,
+                        )];
                     }
                     if parts.iter().any(|part| !matches!(part, Part::Plain(_))) {
                         if allows(way, "string") {
                             return Vec::new();
                         }
-                        return vec![complain("wrong-type", format!("this must be {}, not a string", wanted(way)), Some("an expression keeps its type only where it is the whole value".to_owned()), 50)];
+                        return vec![complain(
+                            "wrong-type",
+                            format!("this must be {}, not a string", wanted(way)),
+                            Some("an expression keeps its type only where it is the whole value".to_owned()),
+                            50,
+                        )];
                     }
                     "string"
                 }
@@ -255,7 +291,9 @@ fn check_way(root: &Value, way: &[&Value], node: &Node) -> Vec<Complaint> {
     if !allows(way, kind) {
         let hint = match (kind, &node.kind) {
             ("integer" | "number" | "boolean", _) if allows(way, "string") => Some("put it in quotes".to_owned()),
-            ("string", Kind::Text(text, false)) if text.parse::<i64>().is_ok() && allows(way, "integer") => Some("remove the quotes".to_owned()),
+            ("string", Kind::Text(text, false)) if text.parse::<i64>().is_ok() && allows(way, "integer") => {
+                Some("remove the quotes".to_owned())
+            }
             _ => None,
         };
         return vec![complain("wrong-type", format!("this must be {}, not {}", wanted(way), article(kind)), hint, 50)];
@@ -267,7 +305,12 @@ fn check_way(root: &Value, way: &[&Value], node: &Node) -> Vec<Complaint> {
             let mut found: Vec<Complaint> = items.iter().flat_map(|item| check(root, &inner, item)).collect();
             let least = way.iter().filter_map(|schema| schema.get("minItems").and_then(Value::as_u64)).max().unwrap_or(0);
             if (items.len() as u64) < least {
-                found.push(complain("wrong-value", format!("the list needs at least {least} item{}", if least == 1 { "" } else { "s" }), None, 1));
+                found.push(complain(
+                    "wrong-value",
+                    format!("the list needs at least {least} item{}", if least == 1 { "" } else { "s" }),
+                    None,
+                    1,
+                ));
             }
             found
         }
@@ -277,17 +320,30 @@ fn check_way(root: &Value, way: &[&Value], node: &Node) -> Vec<Complaint> {
 
 fn check_map(root: &Value, way: &[&Value], node: &Node, entries: &[(super::yaml::Key, Node)]) -> Vec<Complaint> {
     let mut found = Vec::new();
-    let known = || way.iter().filter_map(|schema| schema.get("properties").and_then(Value::as_object)).flat_map(|known| known.keys().map(String::as_str));
-    let closed = way.iter().any(|schema| ["additionalProperties", "unevaluatedProperties"].iter().any(|key| schema.get(key) == Some(&Value::Bool(false))));
+    let known = || {
+        way.iter()
+            .filter_map(|schema| schema.get("properties").and_then(Value::as_object))
+            .flat_map(|known| known.keys().map(String::as_str))
+    };
+    let closed = way
+        .iter()
+        .any(|schema| ["additionalProperties", "unevaluatedProperties"].iter().any(|key| schema.get(key) == Some(&Value::Bool(false))));
     for (key, value) in entries {
-        let mut inner: Vec<&Value> = way.iter().filter_map(|schema| schema.get("properties").and_then(|known| known.get(&key.name))).collect();
+        let mut inner: Vec<&Value> =
+            way.iter().filter_map(|schema| schema.get("properties").and_then(|known| known.get(&key.name))).collect();
         if inner.is_empty() {
             if closed {
                 let names: Vec<_> = known().collect();
                 let hint = did_you_mean(&key.name, names.iter().copied()).unwrap_or_else(|| {
                     if names.is_empty() { "it takes no inputs".to_owned() } else { format!("it takes: {}", names.join(", ")) }
                 });
-                found.push(Complaint { code: "unknown-input", span: key.span, message: format!("{{what}} has no input `{}`", key.name), hint: Some(hint), weight: 10 });
+                found.push(Complaint {
+                    code: "unknown-input",
+                    span: key.span,
+                    message: format!("{{what}} has no input `{}`", key.name),
+                    hint: Some(hint),
+                    weight: 10,
+                });
                 continue;
             }
             inner = way.iter().filter_map(|schema| schema.get("additionalProperties")).collect();
@@ -298,8 +354,17 @@ fn check_map(root: &Value, way: &[&Value], node: &Node, entries: &[(super::yaml:
     let mut missing: Vec<&str> = required.filter(|name| !entries.iter().any(|(key, _)| key.name == *name)).collect();
     missing.dedup();
     for name in missing {
-        let help = way.iter().find_map(|schema| schema.get("properties")?.get(name)?.get("description")?.as_str()).map(|help| format!("{name}: {}", help.lines().next().unwrap_or_default()));
-        found.push(Complaint { code: "missing-input", span: node.span, message: format!("{{what}} needs the input `{name}`"), hint: help, weight: 10 });
+        let help = way
+            .iter()
+            .find_map(|schema| schema.get("properties")?.get(name)?.get("description")?.as_str())
+            .map(|help| format!("{name}: {}", help.lines().next().unwrap_or_default()));
+        found.push(Complaint {
+            code: "missing-input",
+            span: node.span,
+            message: format!("{{what}} needs the input `{name}`"),
+            hint: help,
+            weight: 10,
+        });
     }
     found
 }
@@ -313,13 +378,15 @@ fn check_scalar(way: &[&Value], node: &Node) -> Vec<Complaint> {
         Kind::Text(text, _) => Value::String(text.clone()),
         Kind::List(_) | Kind::Map(_) => return Vec::new(),
     };
-    let complain = |message: String, hint: Option<String>| vec![Complaint { code: "wrong-value", span: node.span, message, hint, weight: 2 }];
+    let complain =
+        |message: String, hint: Option<String>| vec![Complaint { code: "wrong-value", span: node.span, message, hint, weight: 2 }];
     for schema in way {
         let allowed: Vec<&Value> = schema.get("enum").and_then(Value::as_array).into_iter().flatten().chain(schema.get("const")).collect();
         if !allowed.is_empty() && !allowed.contains(&&value) {
             let names: Vec<String> = allowed.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let hint = did_you_mean(&text, names.iter().map(String::as_str)).unwrap_or_else(|| format!("it is one of: {}", names.join(", ")));
+            let hint =
+                did_you_mean(&text, names.iter().map(String::as_str)).unwrap_or_else(|| format!("it is one of: {}", names.join(", ")));
             return complain(format!("this cannot be `{text}`"), Some(hint));
         }
         let limit = |key: &str| schema.get(key).and_then(Value::as_f64);
@@ -338,7 +405,10 @@ fn check_scalar(way: &[&Value], node: &Node) -> Vec<Complaint> {
             && let Some(least) = schema.get("minLength").and_then(Value::as_u64)
             && (text.chars().count() as u64) < least
         {
-            return complain(if least == 1 { "this cannot be empty".to_owned() } else { format!("this has at least {least} characters") }, None);
+            return complain(
+                if least == 1 { "this cannot be empty".to_owned() } else { format!("this has at least {least} characters") },
+                None,
+            );
         }
     }
     Vec::new()

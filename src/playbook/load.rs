@@ -61,7 +61,13 @@ pub(super) fn read(file: File, stem: Option<&str>, catalogue: &Catalogue) -> Loa
     Loaded { file, playbook, diagnostics, calls, output_uses }
 }
 
-fn playbook(reader: &mut Reader<'_>, root: &yaml::Node, stem: Option<&str>, calls: &mut Vec<Call>, output_uses: &mut Vec<OutputUse>) -> Option<Playbook> {
+fn playbook(
+    reader: &mut Reader<'_>,
+    root: &yaml::Node,
+    stem: Option<&str>,
+    calls: &mut Vec<Call>,
+    output_uses: &mut Vec<OutputUse>,
+) -> Option<Playbook> {
     reader.map(root, "a playbook", &header::KEYS)?;
     let top = reader.file.place(root.span.start, 1);
     let name = match root.get("playbook") {

@@ -42,8 +42,10 @@ impl<'f> Reader<'f> {
         };
         for (key, _) in entries {
             if !known.contains(&key.name.as_str()) && !key.name.is_empty() && key.name != "<<" {
-                let hint = did_you_mean(&key.name, known.iter().copied()).unwrap_or_else(|| format!("it may have: {}", known.join(", ")));
-                self.problems.hint("unknown-key", key.span, format!("{what} has no key `{}`", key.name), hint);
+                let near = if self.problems.is_full() { None } else { did_you_mean(&key.name, known.iter().copied()) };
+                let hint = near.unwrap_or_else(|| format!("it may have: {}", known.join(", ")));
+                let name: String = key.name.chars().take(80).collect();
+                self.problems.hint("unknown-key", key.span, format!("{what} has no key `{name}`"), hint);
             }
         }
         Some(entries)
@@ -85,7 +87,11 @@ impl<'f> Reader<'f> {
         match &node.kind {
             Kind::Text(text, _) => {
                 if text.contains("${{") {
-                    self.problems.add("expression", node.span, format!("{what} cannot hold an expression: it is read before anything runs"));
+                    self.problems.add(
+                        "expression",
+                        node.span,
+                        format!("{what} cannot hold an expression: it is read before anything runs"),
+                    );
                     return None;
                 }
                 Some(text.clone())
@@ -132,9 +138,17 @@ impl<'f> Reader<'f> {
                 self.problems.add("expression", node.span, format!("{what} cannot be an expression: write a duration such as `90s`"));
                 None
             }
-            Kind::Text(text, _) => text.parse().map_err(|error: crate::model::duration::NotASpan| self.problems.add("duration", node.span, error.to_string())).ok(),
+            Kind::Text(text, _) => text
+                .parse()
+                .map_err(|error: crate::model::duration::NotASpan| self.problems.add("duration", node.span, error.to_string()))
+                .ok(),
             Kind::Int(number) => {
-                self.problems.hint("duration", node.span, format!("{what} is a duration, and a duration has a unit"), format!("write `{number}s` or `{number}m`"));
+                self.problems.hint(
+                    "duration",
+                    node.span,
+                    format!("{what} is a duration, and a duration has a unit"),
+                    format!("write `{number}s` or `{number}m`"),
+                );
                 None
             }
             _ => {
@@ -171,8 +185,13 @@ impl<'f> Reader<'f> {
         if !good && !text.is_empty() {
             let mut better: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { joint }).collect();
             better = better.trim_start_matches(|c: char| !c.is_ascii_lowercase()).to_owned();
-            let message = format!("`{}` cannot be {what}: it begins with a letter and has {letters} only", text.chars().take(60).collect::<String>());
-            let hint = if is_name(&better, joint) { format!("`{}` would do", better.chars().take(60).collect::<String>()) } else { "choose another".to_owned() };
+            let message =
+                format!("`{}` cannot be {what}: it begins with a letter and has {letters} only", text.chars().take(60).collect::<String>());
+            let hint = if is_name(&better, joint) {
+                format!("`{}` would do", better.chars().take(60).collect::<String>())
+            } else {
+                "choose another".to_owned()
+            };
             self.problems.hint("bad-name", span, message, hint);
         } else if text.is_empty() {
             self.problems.add("bad-name", span, format!("{what} cannot be empty"));

@@ -11,8 +11,7 @@ use super::diagnostics::Diagnostics;
 /// The problems as text: each with its file, line and column, the line underlined, and what to do. `width` is in columns.
 pub fn render(diagnostics: &Diagnostics, color: bool, width: usize) -> String {
     let paint = |style: Style| if color { style } else { Style::new() };
-    let (red, blue, bold) =
-        (paint(AnsiColor::Red.on_default().bold()), paint(AnsiColor::Blue.on_default()), paint(Style::new().bold()));
+    let (red, blue, bold) = (paint(AnsiColor::Red.on_default().bold()), paint(AnsiColor::Blue.on_default()), paint(Style::new().bold()));
     let cyan = paint(AnsiColor::Cyan.on_default());
     let mut text = String::new();
     for problem in &diagnostics.problems {

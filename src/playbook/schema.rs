@@ -144,7 +144,9 @@ fn with_expressions(schema: &Value, key: &str) -> Value {
                     ),
                     ("items" | "additionalProperties", Value::Object(_)) => json!({ "anyOf": [rewritten(value), expression] }),
                     ("anyOf" | "oneOf" | "allOf", Value::Array(parts)) => Value::Array(parts.iter().map(rewritten).collect()),
-                    ("$defs", Value::Object(parts)) => Value::Object(parts.iter().map(|(name, value)| (name.clone(), rewritten(value))).collect()),
+                    ("$defs", Value::Object(parts)) => {
+                        Value::Object(parts.iter().map(|(name, value)| (name.clone(), rewritten(value))).collect())
+                    }
                     _ => value.clone(),
                 };
                 out.insert(name.clone(), value);

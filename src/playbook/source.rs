@@ -57,11 +57,15 @@ impl File {
         let name = path.display().to_string();
         let whole = |code, message: String, hint: Option<&str>| Diagnostics::whole(&name, code, message, hint.map(str::to_owned));
         let unreadable = |error: &std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound if path.is_symlink() => {
-                whole("read", format!("{name} is a symbolic link to a file that is not there"), Some("put the playbook itself in its place"))
-            }
+            std::io::ErrorKind::NotFound if path.is_symlink() => whole(
+                "read",
+                format!("{name} is a symbolic link to a file that is not there"),
+                Some("put the playbook itself in its place"),
+            ),
             std::io::ErrorKind::NotFound => whole("read", format!("there is no file {name}"), None),
-            std::io::ErrorKind::PermissionDenied => whole("read", format!("{name} may not be read"), Some("give yourself the permission: chmod u+r")),
+            std::io::ErrorKind::PermissionDenied => {
+                whole("read", format!("{name} may not be read"), Some("give yourself the permission: chmod u+r"))
+            }
             _ => whole("read", format!("{name} could not be read: {error}"), None),
         };
         let about = std::fs::metadata(path).map_err(|error| unreadable(&error))?;

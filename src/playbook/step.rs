@@ -11,8 +11,25 @@ use crate::model::step::{Accept, At, Backoff, Effect, ForEach, IfLate, Need, OnF
 use crate::model::template::Template;
 
 const KEYS: [&str; 19] = [
-    "id", "summary", "needs", "always", "uses", "with", "when", "at", "not_after", "if_late", "for_each", "check", "rollback", "retry", "timeout",
-    "attempt_timeout", "on_failure", "approve", "effect",
+    "id",
+    "summary",
+    "needs",
+    "always",
+    "uses",
+    "with",
+    "when",
+    "at",
+    "not_after",
+    "if_late",
+    "for_each",
+    "check",
+    "rollback",
+    "retry",
+    "timeout",
+    "attempt_timeout",
+    "on_failure",
+    "approve",
+    "effect",
 ];
 const LAST_KEY: &str = "outputs";
 
@@ -69,15 +86,22 @@ impl Reader<'_> {
         let own_reading = matches!(uses, Uses::Action { .. });
         let (before, after) = (check.and_then(|check| check.get("before")), check.and_then(|check| check.get("after")));
         if !own_reading && let Some(at) = check {
-            self.problems.hint("check", at.span, "only a step that uses an action has checks", "use `wait` with `that`, or a step of its own");
+            self.problems.hint(
+                "check",
+                at.span,
+                "only a step that uses an action has checks",
+                "use `wait` with `that`, or a step of its own",
+            );
         }
         let before = before.map(|list| self.conditions(list, scope("a check").with_result(), "`check.before`")).unwrap_or_default();
-        let after = after.map(|list| self.conditions(list, scope("a check").with_result().with_prior(), "`check.after`")).unwrap_or_default();
+        let after =
+            after.map(|list| self.conditions(list, scope("a check").with_result().with_prior(), "`check.after`")).unwrap_or_default();
         let mut declared = Vec::new();
         if let Some(map) = node.get("outputs") {
             for (key, value) in self.entries(map, "`outputs`") {
                 self.id(&key.name, key.span, "the name of an output");
-                declared.push((key.name.clone(), self.template(value, Scope { null: true, ..scope("an output") }.with_result().with_prior())));
+                declared
+                    .push((key.name.clone(), self.template(value, Scope { null: true, ..scope("an output") }.with_result().with_prior())));
             }
         }
         match &mut outputs {
@@ -149,7 +173,12 @@ impl Reader<'_> {
         let mut accepted = Vec::new();
         let items = self.items(node, "`accept`");
         if items.is_empty() && matches!(node.kind, Kind::List(_)) {
-            self.problems.hint("wrong-value", node.span, "`accept` accepts nothing, so the step could never start", "name at least one of: succeeded, skipped, failed");
+            self.problems.hint(
+                "wrong-value",
+                node.span,
+                "`accept` accepts nothing, so the step could never start",
+                "name at least one of: succeeded, skipped, failed",
+            );
         }
         for item in items {
             if let Some(accept) = self.choice(item, "`accept`", &choices)
@@ -179,7 +208,12 @@ impl Reader<'_> {
         let Some(time) = node.get("at") else {
             for key in ["not_after", "if_late"] {
                 if let Some(alone) = node.get(key) {
-                    self.problems.hint("missing-key", alone.span, format!("`{key}` says what happens after `at`, and there is no `at`"), "add `at: TIME`");
+                    self.problems.hint(
+                        "missing-key",
+                        alone.span,
+                        format!("`{key}` says what happens after `at`, and there is no `at`"),
+                        "add `at: TIME`",
+                    );
                 }
             }
             return None;
@@ -187,8 +221,16 @@ impl Reader<'_> {
         let choices = [("run", IfLate::Run), ("ask", IfLate::Ask), ("skip", IfLate::Skip)];
         let not_after = node.get("not_after").map(|at| self.time(at, scope, "`not_after`"));
         let if_late = node.get("if_late").and_then(|at| self.choice(at, "`if_late`", &choices));
-        if if_late.is_some() && not_after.is_none() && let Some(at) = node.get("if_late") {
-            self.problems.hint("missing-key", at.span, "`if_late` needs `not_after`: without it, nothing is ever late", "add `not_after: TIME`");
+        if if_late.is_some()
+            && not_after.is_none()
+            && let Some(at) = node.get("if_late")
+        {
+            self.problems.hint(
+                "missing-key",
+                at.span,
+                "`if_late` needs `not_after`: without it, nothing is ever late",
+                "add `not_after: TIME`",
+            );
         }
         Some(At { time: self.time(time, scope, "`at`"), not_after, if_late: if_late.unwrap_or_default() })
     }
@@ -210,7 +252,11 @@ impl Reader<'_> {
             Some(at) => {
                 retry.max = self.duration(at, "`max`").unwrap_or(retry.max);
                 if retry.max < retry.initial {
-                    self.problems.add("wrong-value", at.span, format!("`max` ({}) is shorter than `initial` ({})", retry.max, retry.initial));
+                    self.problems.add(
+                        "wrong-value",
+                        at.span,
+                        format!("`max` ({}) is shorter than `initial` ({})", retry.max, retry.initial),
+                    );
                 }
             }
             None => retry.max = retry.max.max(retry.initial),

@@ -82,6 +82,11 @@ impl ExpressionPlace {
 fn advance(raw: &str, quote: char, characters: usize) -> usize {
     let mut chars = raw.char_indices().peekable();
     for _ in 0..characters {
+        // An escaped line end and the indentation after it stand for nothing.
+        while quote == '"' && chars.peek().is_some_and(|(at, _)| raw[*at..].starts_with("\\\n") || raw[*at..].starts_with("\\\r")) {
+            chars.next();
+            while chars.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+        }
         match chars.next() {
             Some((_, '\\')) if quote == '"' => {
                 chars.next();
@@ -103,6 +108,10 @@ fn advance(raw: &str, quote: char, characters: usize) -> usize {
             None => break,
         }
     }
+    while quote == '"' && chars.peek().is_some_and(|(at, _)| raw[*at..].starts_with("\\\n") || raw[*at..].starts_with("\\\r")) {
+        chars.next();
+        while chars.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+    }
     chars.peek().map_or(raw.len(), |(at, _)| *at)
 }
 
@@ -115,7 +124,9 @@ impl Reader<'_> {
         match &node.kind {
             Kind::Text(text, _) => self.text_template(node, text, scope),
             Kind::List(items) => Template::List(items.iter().map(|item| self.template(item, scope)).collect()),
-            Kind::Map(entries) => Template::Map(entries.iter().map(|(key, value)| (key.name.clone(), self.template(value, scope))).collect()),
+            Kind::Map(entries) => {
+                Template::Map(entries.iter().map(|(key, value)| (key.name.clone(), self.template(value, scope))).collect())
+            }
             _ => Template::Literal(Value::Null),
         }
     }
@@ -187,7 +198,13 @@ impl Reader<'_> {
         let comment = line.chars().skip((span.column as usize).saturating_sub(1)).collect::<String>().contains(" #");
         if comment && place.is_none_or(|(_, quote)| quote == ' ') {
             let hint = "put the whole value in quotes, or the `#` right after a character";
-            self.problems.full("lost-expression", span, "YAML takes ` #` and all after it for a comment".to_owned(), Some("this `${{` lost its `}}`".to_owned()), Some(hint.to_owned()));
+            self.problems.full(
+                "lost-expression",
+                span,
+                "YAML takes ` #` and all after it for a comment".to_owned(),
+                Some("this `${{` lost its `}}`".to_owned()),
+                Some(hint.to_owned()),
+            );
         } else {
             let hint = "an expression is written `${{ … }}`";
             self.problems.full("lost-expression", span, "this `${{` has no `}}`".to_owned(), None, Some(hint.to_owned()));
@@ -199,7 +216,12 @@ impl Reader<'_> {
         let what = scope.what;
         if let Kind::Text(text, _) = &node.kind {
             if !text.contains("${{") {
-                self.problems.hint("expression", node.span, format!("{what} is an expression"), format!("write `${{{{ {} }}}}`", text.trim()));
+                self.problems.hint(
+                    "expression",
+                    node.span,
+                    format!("{what} is an expression"),
+                    format!("write `${{{{ {} }}}}`", text.trim()),
+                );
                 return None;
             }
             let before = self.problems.count();
@@ -215,7 +237,12 @@ impl Reader<'_> {
                 }
                 _ => {
                     if before == self.problems.count() {
-                        self.problems.hint("expression", node.span, format!("{what} is one expression, with nothing around it"), "write the whole condition within one `${{ … }}`");
+                        self.problems.hint(
+                            "expression",
+                            node.span,
+                            format!("{what} is one expression, with nothing around it"),
+                            "write the whole condition within one `${{ … }}`",
+                        );
                     }
                     None
                 }

@@ -93,17 +93,32 @@ pub(super) fn parse(file: &File, problems: &mut Problems<'_>) -> Option<Node> {
             Event::DocumentStart(..) => {
                 documents += 1;
                 if documents > 1 {
-                    problems.hint("yaml", span, "there is a second document in the file", "one file holds one playbook: remove the `---` before this");
+                    problems.hint(
+                        "yaml",
+                        span,
+                        "there is a second document in the file",
+                        "one file holds one playbook: remove the `---` before this",
+                    );
                     return None;
                 }
                 None
             }
             Event::Anchor(..) => {
-                problems.hint("anchor", span, "anchors (`&name`) are not part of the language", "write the value where it is used, or name it in `vars`");
+                problems.hint(
+                    "anchor",
+                    span,
+                    "anchors (`&name`) are not part of the language",
+                    "write the value where it is used, or name it in `vars`",
+                );
                 None
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                problems.hint("alias", span, "aliases (`*name`) are not part of the language", "write the value here, or name it in `vars`; a text that begins with `*` is quoted");
+                problems.hint(
+                    "alias",
+                    span,
+                    "aliases (`*name`) are not part of the language",
+                    "write the value here, or name it in `vars`; a text that begins with `*` is quoted",
+                );
                 Some(Node { kind: Kind::Null, span })
             }
             Event::Scalar(text, style, _, tag) => {
@@ -127,7 +142,12 @@ pub(super) fn parse(file: &File, problems: &mut Problems<'_>) -> Option<Node> {
             _ => None,
         };
         if open.len() > DEPTH {
-            problems.hint("too-deep", span, format!("lists and maps are nested more than {DEPTH} deep"), "a playbook is never that deep; look for a bracket too many");
+            problems.hint(
+                "too-deep",
+                span,
+                format!("lists and maps are nested more than {DEPTH} deep"),
+                "a playbook is never that deep; look for a bracket too many",
+            );
             return None;
         }
         if problems.count() > COMPLAINTS {
@@ -155,10 +175,16 @@ fn take_key(file: &File, problems: &mut Problems<'_>, node: Node, names: &mut st
     let span = node.span;
     let name = match node.kind {
         Kind::Text(text, _) => text,
-        Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => file.text.get(span.start..span.end).unwrap_or_default().trim().to_owned(),
+        Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => {
+            file.text.get(span.start..span.end).unwrap_or_default().trim().to_owned()
+        }
         Kind::List(_) | Kind::Map(_) => {
             let flow = file.text.get(span.start..).is_some_and(|text| text.starts_with('{'));
-            let hint = if flow { "an expression is written `${{ … }}`; a value that begins with `{` is quoted" } else { "write a plain name before the `:`" };
+            let hint = if flow {
+                "an expression is written `${{ … }}`; a value that begins with `{` is quoted"
+            } else {
+                "write a plain name before the `:`"
+            };
             problems.hint("yaml", span, "the key of a map must be a name", hint);
             String::new()
         }
@@ -167,7 +193,12 @@ fn take_key(file: &File, problems: &mut Problems<'_>, node: Node, names: &mut st
         problems.hint("merge-key", span, "merge keys (`<<`) are not part of the language", "write the keys out");
     } else if let Some(line) = names.insert(name.clone(), span.line) {
         if !name.is_empty() {
-            problems.hint("duplicate-key", span, format!("the key `{name}` is there twice"), format!("it stands first in line {line}; remove one"));
+            problems.hint(
+                "duplicate-key",
+                span,
+                format!("the key `{name}` is there twice"),
+                format!("it stands first in line {line}; remove one"),
+            );
         }
     }
     if name.contains("${{") {
@@ -179,7 +210,12 @@ fn take_key(file: &File, problems: &mut Problems<'_>, node: Node, names: &mut st
 fn complain_of_tag(file: &File, problems: &mut Problems<'_>, tag: Option<&Tag>, at: &granit_parser::Span, span: Span) {
     let Some(tag) = tag else { return };
     let place = at.tag_span().and_then(|tag| tag.byte_range()).map_or(span, |range| file.between(range.start, range.end));
-    problems.hint("tag", place, format!("tags (`{}`) are not part of the language", tag.original()), "remove it; a text that begins with `!` is quoted");
+    problems.hint(
+        "tag",
+        place,
+        format!("tags (`{}`) are not part of the language", tag.original()),
+        "remove it; a text that begins with `!` is quoted",
+    );
 }
 
 /// The type of a scalar, as YAML 1.2's core schema has it, save that only `true` and `false` are booleans and `007` is a text.
@@ -197,7 +233,12 @@ fn scalar(text: &str, style: ScalarStyle, span: Span, problems: &mut Problems<'_
     if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return Kind::Text(text.to_owned(), true);
     }
-    let radix = |prefix: &str, radix| digits.strip_prefix(prefix).filter(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_digit(radix))).map(|rest| i64::from_str_radix(rest, radix));
+    let radix = |prefix: &str, radix| {
+        digits
+            .strip_prefix(prefix)
+            .filter(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_digit(radix)))
+            .map(|rest| i64::from_str_radix(rest, radix))
+    };
     if let Some(number) = radix("0x", 16).or_else(|| radix("0o", 8)) {
         return match number {
             Ok(number) if !text.starts_with('-') => Kind::Int(number),
@@ -214,8 +255,11 @@ fn scalar(text: &str, style: ScalarStyle, span: Span, problems: &mut Problems<'_
             Kind::Int,
         );
     }
-    let float_like = digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-')) && digits.contains(|c: char| c.is_ascii_digit());
-    if !leading_zero && float_like && !digits.ends_with('.')
+    let float_like = digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'))
+        && digits.contains(|c: char| c.is_ascii_digit());
+    if !leading_zero
+        && float_like
+        && !digits.ends_with('.')
         && let Ok(number) = text.parse::<f64>()
         && number.is_finite()
     {
@@ -238,7 +282,12 @@ fn scan_error(file: &File, problems: &mut Problems<'_>, error: &granit_parser::S
     }
     let info = error.info();
     if matches!(error.kind(), granit_parser::ErrorKind::RecursionLimitExceeded) {
-        problems.hint("too-deep", place, format!("lists and maps are nested more than {DEPTH} deep"), "a playbook is never that deep; look for a bracket too many");
+        problems.hint(
+            "too-deep",
+            place,
+            format!("lists and maps are nested more than {DEPTH} deep"),
+            "a playbook is never that deep; look for a bracket too many",
+        );
         return;
     }
     let hint = if file.line(place.line).contains('\t') { Some("indent with spaces, not tabs".to_owned()) } else { None };

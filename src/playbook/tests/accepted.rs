@@ -138,12 +138,12 @@ fn every_key_becomes_what_it_says() {
     assert_eq!(names, ["replicas", "twice"], "each after those it refers to");
 
     let pool = &playbook.steps[1];
-    assert_eq!((pool.line, pool.effect, pool.timeout), (28, Effect::Idempotent, Some(Span::seconds(600))));
+    assert_eq!((pool.line, pool.effect, pool.timeout), (29, Effect::Idempotent, Some(Span::seconds(600))));
     let Uses::Action { with: Template::Map(with), secrets, .. } = &pool.uses else { panic!("{:?}", pool.uses) };
     assert_eq!(secrets, &[SecretInput { at: "/env/TOKEN".to_owned(), secret: "service_token".to_owned() }]);
     assert_eq!(with[1].1, Template::Literal(json!({ "TOKEN": null, "PLAIN": "text" })));
     let when = pool.when.as_ref().unwrap();
-    assert_eq!((when.text.as_str(), when.line, when.column), ("steps.budget.outputs.object.spec.replicas < vars.replicas", 30, 15));
+    assert_eq!((when.text.as_str(), when.line, when.column), ("steps.budget.outputs.object.spec.replicas < vars.replicas", 31, 15));
 
     let scale = &playbook.steps[2];
     assert_eq!(scale.needs[0].accept, [Accept::Succeeded]);
@@ -186,7 +186,9 @@ fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
 
 #[test]
 fn scalars_have_one_reading() {
-    let text = around("  - id: a\n    uses: http.request\n    with:\n      url: x\n      json: [yes, no, on, True, true, 007, 0x10, 1.5, 1e3, -4, ~, null, '1', 12:30, 1_000, .5, 2026-01-01]\n");
+    let text = around(
+        "  - id: a\n    uses: http.request\n    with:\n      url: x\n      json: [yes, no, on, True, true, 007, 0x10, 1.5, 1e3, -4, ~, null, '1', 12:30, 1_000, .5, 2026-01-01]\n",
+    );
     let playbook = accepted(&text);
     let Uses::Action { with: Template::Literal(with), .. } = &playbook.steps[0].uses else { panic!() };
     assert_eq!(

@@ -24,7 +24,8 @@ const ID: (&str, &str) = ("id", "3f2504e0-4f89-41d3-9a0c-0305e82c3301");
 
 #[test]
 fn texts_become_values_of_the_declared_type() {
-    let bound = bind(&playbook(), &given(&[ID, ("n", "4"), ("x", "2"), ("b", "true"), ("l", "[1]"), ("m", "{\"a\": 1}"), ("d", "1h30m")])).unwrap();
+    let bound =
+        bind(&playbook(), &given(&[ID, ("n", "4"), ("x", "2"), ("b", "true"), ("l", "[1]"), ("m", "{\"a\": 1}"), ("d", "1h30m")])).unwrap();
     assert_eq!(bound["n"], json!(4));
     assert_eq!((&bound["x"], &bound["b"], &bound["l"], &bound["m"]), (&json!(2), &json!(true), &json!([1]), &json!({ "a": 1 })));
     assert_eq!((&bound["level"], &bound["d"]), (&json!("high"), &json!("1h30m")));

@@ -52,7 +52,13 @@ fn calls_are_checked_against_what_is_called() {
         invalid(dir.path(), "outer"),
         [
             ("outer.yaml".to_owned(), 9, 9, "playbook `called` needs `n` (How many)".to_owned(), "give it under `params:`".to_owned()),
-            ("outer.yaml".to_owned(), 9, 16, "parameter `level` of `called` cannot be `hihg`".to_owned(), "did you mean `high`?".to_owned()),
+            (
+                "outer.yaml".to_owned(),
+                9,
+                16,
+                "parameter `level` of `called` cannot be `hihg`".to_owned(),
+                "did you mean `high`?".to_owned()
+            ),
             ("outer.yaml".to_owned(), 10, 9, "playbook `called` has no parameter `leevl`".to_owned(), "did you mean `level`?".to_owned()),
             ("outer.yaml".to_owned(), 14, 15, "playbook `called` has no output `sise`".to_owned(), "did you mean `size`?".to_owned()),
         ]
@@ -90,9 +96,12 @@ fn unknown_playbooks_come_with_a_suggestion() {
 
 #[test]
 fn a_problem_in_a_called_playbook_names_its_file() {
-    let dir = folder(&[("outer.yaml", &calling("outer", "called", "      params: { level: low, n: 1 }\n")), ("called.yaml", &CALLED.replace("k8s.get", "k8s.got"))]);
+    let dir = folder(&[
+        ("outer.yaml", &calling("outer", "called", "      params: { level: low, n: 1 }\n")),
+        ("called.yaml", &CALLED.replace("k8s.get", "k8s.got")),
+    ]);
     let found = invalid(dir.path(), "outer");
-    assert_eq!((found[0].0.as_str(), found[0].1, found[0].2), ("called.yaml", 7, 18));
+    assert_eq!((found[0].0.as_str(), found[0].1, found[0].2), ("called.yaml", 7, 20));
     assert_eq!((found[0].3.as_str(), found[0].4.as_str()), ("there is no action `k8s.got`", "did you mean `k8s.get`?"));
 }
 
@@ -120,7 +129,8 @@ fn a_folder_is_listed_by_name_with_what_is_broken() {
         ("notes.txt", ""),
     ]);
     let listed = list(dir.path()).unwrap();
-    let shown: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.summary.as_str(), one.problem.as_deref().unwrap_or_default())).collect();
+    let shown: Vec<_> =
+        listed.iter().map(|one| (one.name.as_str(), one.summary.as_str(), one.problem.as_deref().unwrap_or_default())).collect();
     assert_eq!(shown[0], ("a", "The first", ""));
     assert_eq!(shown[1], ("b", "The second", ""));
     assert_eq!(shown[2], ("c", "x", "it is called `d`, and its file c.yaml"));

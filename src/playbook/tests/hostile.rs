@@ -19,7 +19,8 @@ fn refused_soon(name: &'static str, text: String, wanted: &'static str) {
 
 #[test]
 fn yaml_that_hurts() {
-    let bomb: String = (0..40).map(|level| format!("l{level}: &l{level} [{}]\n", vec![format!("*l{}", level.max(1) - 1); 10].join(","))).collect();
+    let bomb: String =
+        (0..40).map(|level| format!("l{level}: &l{level} [{}]\n", vec![format!("*l{}", level.max(1) - 1); 10].join(","))).collect();
     refused_soon("alias bomb", bomb, "anchors (`&name`) are not part of the language");
     refused_soon("flow brackets", "[".repeat(100_000), "nested more than 64 deep");
     refused_soon("closed flow brackets", format!("steps: {}{}", "[".repeat(100_000), "]".repeat(100_000)), "nested more than 64 deep");
@@ -32,7 +33,11 @@ fn yaml_that_hurts() {
     refused_soon("escape", "playbook: \u{1b}[31m\n".to_owned(), "control character U+001B");
     refused_soon("huge", "a".repeat((1 << 20) + 1), "has 1048577 bytes; a playbook has at most 1048576");
     refused_soon("many mistakes", (0..50_000).map(|key| format!("k{key}: 1\n")).collect(), "problems, of which the first 100 are shown");
-    refused_soon("many steps without anything", format!("playbook: a\nsummary: b\nsteps:\n{}", "  - {}\n".repeat(20_000)), "a step needs `id`");
+    refused_soon(
+        "many steps without anything",
+        format!("playbook: a\nsummary: b\nsteps:\n{}", "  - {}\n".repeat(20_000)),
+        "a step needs `id`",
+    );
     refused_soon("one long line", format!("playbook: {}", "x".repeat(500_000)), "cannot be the name of a playbook");
     refused_soon("open quote", format!("playbook: \"{}", "x\n ".repeat(100_000)), "this is not YAML");
     refused_soon("many dollars", format!("playbook: a\nsummary: \"{}\"\nsteps: []\n", "${{".repeat(100_000)), "cannot hold an expression");
@@ -44,10 +49,14 @@ fn expressions_that_hurt_within_playbooks() {
     refused_soon("parentheses", with("(".repeat(100_000)), "bytes long; at most 4096 are allowed");
     refused_soon("additions", with(vec!["1"; 50_000].join("+")), "bytes long; at most 4096 are allowed");
     refused_soon("negations", with("!".repeat(100_000)), "bytes long");
-    refused_soon("conditionals", with("true ? 1 : ".repeat(100_000)), "bytes long");
+    refused_soon("conditionals", with("true?1:".repeat(100_000)), "bytes long");
     refused_soon("nested all", with("[0].all(a, ".repeat(7) + "true" + &")".repeat(7)), "`all` is nested more than 3 deep");
     let many: String = (0..5000).map(|at| format!("  v{at}: \"${{{{ vars.v{} }}}}\"\n", (at + 1) % 5000)).collect();
-    refused_soon("a long cycle", format!("playbook: a\nsummary: b\nvars:\n{many}steps:\n  - {{ id: a, uses: noop }}\n"), "these variables refer to each other");
+    refused_soon(
+        "a long cycle",
+        format!("playbook: a\nsummary: b\nvars:\n{many}steps:\n  - {{ id: a, uses: noop }}\n"),
+        "these variables refer to each other",
+    );
 }
 
 #[test]
@@ -75,7 +84,11 @@ fn a_graph_that_would_be_quadratic_is_not() {
     // Each step refers to the first: pairs that are not direct needs.
     let mut text = around("  - { id: s0, uses: command, with: { run: [x] } }\n");
     for step in 1..6000 {
-        text.push_str(&format!("  - {{ id: s{step}, uses: noop, needs: [s{}], when: \"${{{{ steps.s{}.status == 'failed' }}}}\" }}\n", step - 1, step / 3));
+        text.push_str(&format!(
+            "  - {{ id: s{step}, uses: noop, needs: [s{}], when: \"${{{{ steps.s{}.status == 'failed' }}}}\" }}\n",
+            step - 1,
+            step / 3
+        ));
     }
     let start = Instant::now();
     on_a_small_stack(move || accepted(&text));

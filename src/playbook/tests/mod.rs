@@ -16,7 +16,8 @@ use crate::model::playbook::Playbook;
 use crate::model::step::Effect;
 
 fn entry(name: &str, inputs: Value, outputs: &[(&str, &str)], effect: Effect) -> ActionEntry {
-    let outputs = outputs.iter().map(|(name, kind)| OutputField { name: (*name).to_owned(), kind: (*kind).to_owned(), help: String::new() });
+    let outputs =
+        outputs.iter().map(|(name, kind)| OutputField { name: (*name).to_owned(), kind: (*kind).to_owned(), help: String::new() });
     ActionEntry {
         name: name.to_owned(),
         summary: format!("{name} in a test"),
@@ -95,7 +96,12 @@ fn catalogue() -> Catalogue {
         Effect::Once,
     );
     http.effect_from_step = true;
-    let query = entry("prometheus.query", object(json!({ "query": { "type": "string", "minLength": 1 } }), &["query"]), &[("value", "number")], Effect::Read);
+    let query = entry(
+        "prometheus.query",
+        object(json!({ "query": { "type": "string", "minLength": 1 } }), &["query"]),
+        &[("value", "number")],
+        Effect::Read,
+    );
     Catalogue::new([noop, command, scale, get, http, query].map(Arc::new))
 }
 
