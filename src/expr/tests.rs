@@ -148,7 +148,7 @@ fn what_is_no_expression_says_where() {
         ("params.all(1, true)", "the first argument of `all` is a name", 11, 1),
         ("size()", "`size` takes 1 argument, not 0", 0, 4),
         ("contains(\"a\", \"b\")", "`contains` is not called like this", 0, 8),
-        ("params.?level", "does not belong here", 7, 1),
+        ("params.?level", "does not belong here", 6, 1),
         ("\"a\".matches(\"(\")", "is not a regular expression", 12, 3),
     ] {
         let error = refusal(text);

@@ -151,10 +151,8 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
                 );
             }
         }
-        ParamType::Duration => {
-            if value.as_str().and_then(|text| text.parse::<Span>().ok()).is_none() {
-                return wrong("a duration", Some("such as `90s`, `10m` or `1h30m`".to_owned()));
-            }
+        ParamType::Duration if value.as_str().and_then(|text| text.parse::<Span>().ok()).is_none() => {
+            return wrong("a duration", Some("such as `90s`, `10m` or `1h30m`".to_owned()));
         }
         _ => {}
     }

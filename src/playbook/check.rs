@@ -72,12 +72,21 @@ pub(super) fn check(reader: &mut Reader<'_>, declared: &Declared<'_>) -> Vec<Out
             when.map(|when| when.facts_when_true()).unwrap_or_default()
         })
         .collect();
+    // A `when` that looks at the item is evaluated for each instance, after whatever concerns the step as a whole.
+    let by_item: Vec<bool> = declared
+        .steps
+        .iter()
+        .map(|drafted| {
+            let when = drafted.step.when.as_ref().and_then(|when| Expression::parse(&when.text).ok());
+            when.is_some_and(|when| when.references().roots.contains(&Root::Item))
+        })
+        .collect();
     let mut uses = Vec::new();
     let nothing = BTreeSet::new();
     let occurrences = std::mem::take(&mut reader.occurrences);
     for occurrence in &occurrences {
         let known = match occurrence.scope.owner {
-            Some(owner) if !occurrence.scope.before_when => &facts[owner],
+            Some(owner) if !occurrence.scope.before_when && (occurrence.scope.item || !by_item[owner]) => &facts[owner],
             _ => &nothing,
         };
         for one in occurrence.expression.uses(known) {
@@ -86,8 +95,7 @@ pub(super) fn check(reader: &mut Reader<'_>, declared: &Declared<'_>) -> Vec<Out
         }
     }
     reader.occurrences = occurrences;
-    let deferred = check_steps(reader, declared.steps, &graph, uses);
-    deferred
+    check_steps(reader, declared.steps, &graph, uses)
 }
 
 fn check_needs(reader: &mut Reader<'_>, steps: &[Drafted], ids: &HashMap<&str, usize>) {
@@ -121,7 +129,6 @@ fn show_cycle(reader: &mut Reader<'_>, steps: &[Drafted], cycle: &[usize]) {
     reader.problems.hint("cycle", span, message, "remove one of these needs");
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename the arguments")]
 fn check_use(
     reader: &mut Reader<'_>,
     declared: &Declared<'_>,

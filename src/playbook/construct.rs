@@ -9,6 +9,7 @@ use super::reader::Reader;
 use super::step::Call;
 use super::template::Scope;
 use super::yaml::{Kind, Node};
+use crate::expr::{Root, references};
 use crate::model::catalogue::ActionEntry;
 use crate::model::duration::Span;
 use crate::model::step::{Condition, Effect, Gate, Otherwise, Reading, Uses, Wait};
@@ -114,7 +115,8 @@ impl Reader<'_> {
             }
             ["that"] => {
                 let condition = self.condition(with, scope.with_result(), "`wait`")?;
-                if condition.reading.is_none() && condition.that.text.contains("result") {
+                let reads = references(&Template::Expression(condition.that.clone())).roots.contains(&Root::Result);
+                if condition.reading.is_none() && reads {
                     self.problems.hint(
                         "construct",
                         with.span,

@@ -50,8 +50,13 @@ pub fn load_definition(dir: &Path, name: &str, catalogue: &Catalogue) -> Result<
     let mut broken = Diagnostics::default();
     let mut queue = vec![name.to_owned()];
     while let Some(next) = queue.pop() {
-        if all.contains_key(&next) || all.len() >= PLAYBOOKS {
+        if all.contains_key(&next) {
             continue;
+        }
+        if all.len() >= PLAYBOOKS {
+            let message = format!("`{name}` calls more than {PLAYBOOKS} playbooks, directly or not");
+            broken.append(Diagnostics::whole(&path.display().to_string(), "too-large", message, Some("divide it".to_owned())));
+            break;
         }
         let path = dir.join(format!("{next}.yaml"));
         match within(dir, &path).and_then(|()| File::read(&path)) {

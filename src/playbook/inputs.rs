@@ -86,7 +86,9 @@ impl Reader<'_> {
                 {
                     if mark(root, &schemas).is_none() {
                         let message = "a secret may not stand here: this input would be written down".to_owned();
-                        let hint = "secrets go only into inputs that are typed secret (`bearer`, `env_secret` and the like; see the action's page)".to_owned();
+                        let hint =
+                            "secrets go only into inputs that are typed secret (`bearer` of `http.request`, say; see the action's page)"
+                                .to_owned();
                         self.problems.full("secret", node.span, message, None, Some(hint));
                     }
                     secrets.push(SecretInput { at: at.to_owned(), secret: name.to_owned() });

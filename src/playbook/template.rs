@@ -173,10 +173,7 @@ impl Reader<'_> {
     /// Where each `${{` of a text stands in the file, and in which quotes.
     pub(super) fn places(&self, node: &Node) -> Vec<(usize, char)> {
         let raw = self.file.text.get(node.span.start..node.span.end).unwrap_or_default();
-        let quote = match raw.chars().next() {
-            Some(c @ ('"' | '\'' | '|' | '>')) => c,
-            _ => ' ',
-        };
+        let quote = raw.chars().next().filter(|c| matches!(c, '"' | '\'' | '|' | '>')).unwrap_or(' ');
         let mut places = Vec::new();
         let mut from = 0;
         while let Some(at) = raw.get(from..).and_then(|rest| rest.find("${{")) {

@@ -73,6 +73,7 @@ pub(super) fn parse(file: &File, problems: &mut Problems<'_>) -> Option<Node> {
     let mut options = Options::default();
     options.emit_anchor_events = true;
     options.emit_unresolved_aliases = true;
+    options.disallow_directives = true;
     options.set_emit_comments(false);
     options.flow_nesting_limit = DEPTH * 2;
     options.block_nesting_limit = DEPTH * 2;
@@ -191,15 +192,11 @@ fn take_key(file: &File, problems: &mut Problems<'_>, node: Node, names: &mut st
     };
     if name == "<<" {
         problems.hint("merge-key", span, "merge keys (`<<`) are not part of the language", "write the keys out");
-    } else if let Some(line) = names.insert(name.clone(), span.line) {
-        if !name.is_empty() {
-            problems.hint(
-                "duplicate-key",
-                span,
-                format!("the key `{name}` is there twice"),
-                format!("it stands first in line {line}; remove one"),
-            );
-        }
+    } else if let Some(line) = names.insert(name.clone(), span.line)
+        && !name.is_empty()
+    {
+        let hint = format!("it stands first in line {line}; remove one");
+        problems.hint("duplicate-key", span, format!("the key `{name}` is there twice"), hint);
     }
     if name.contains("${{") {
         problems.hint("expression", span, "a key cannot be an expression", "keys are never evaluated; write the name itself");

@@ -237,6 +237,13 @@ fn the_schema_is_a_schema_and_accepts_what_is_accepted() {
     ] });
     let errors: Vec<String> = validator.iter_errors(&good).map(|error| error.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
+    let file = super::super::source::File::new("test.yaml", EVERYTHING).unwrap();
+    let catalogue = catalogue();
+    let mut reader = super::super::reader::Reader::new(&file, &catalogue);
+    let tree = super::super::yaml::parse(&file, &mut reader.problems).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&reader.literal(&tree, "")).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:?}");
     let mut bad = good.clone();
     bad["steps"][0]["with"]["replicsa"] = json!(1);
     assert!(!validator.is_valid(&bad));

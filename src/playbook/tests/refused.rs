@@ -210,6 +210,95 @@ fn steps() {
 }
 
 #[test]
+fn the_rest_of_a_step() {
+    let two = |rest: &str| format!("  - id: a\n    uses: command\n    with: {{ run: [x] }}\n  - id: b\n    uses: noop\n{rest}");
+    step(&two("    needs: [a, a]\n"), "duplicate-need", (9, 16, 1), "`a` is needed twice", "remove one");
+    step(&two("    needs: [{ step: a, accept: [] }]\n"), "wrong-value", (9, 32, 1), "`accept` accepts nothing", "at least one");
+    step(
+        &two("    needs: [{ step: a, accept: [skiped] }]\n"),
+        "wrong-value",
+        (9, 33, 6),
+        "`accept` cannot be `skiped`",
+        "did you mean `skipped`?",
+    );
+    step(&two("    needs: [{ accept: [failed] }]\n"), "missing-key", (9, 13, 1), "a need needs `step`", "");
+    step(&two("    needs: a\n"), "wrong-type", (9, 12, 1), "`needs` is a list, not a string", "");
+    step(&two("    always: yes\n"), "wrong-type", (9, 13, 3), "`always` is `true` or `false`, not a string", "");
+    step(&two("    for_each: { max_parallel: 2 }\n"), "missing-key", (9, 15, 1), "`for_each` needs `items`", "");
+    step(&two("    for_each: { items: 3 }\n"), "wrong-type", (9, 24, 1), "`items` is a list, a map or an expression", "");
+    step(
+        &two("    retry: { attempts: 2, initial: 1m, max: 5s }\n"),
+        "wrong-value",
+        (9, 45, 2),
+        "`max` (5s) is shorter than `initial` (1m)",
+        "",
+    );
+    step(&two("    retry: { backoff: linear, attempts: 2 }\n"), "wrong-value", (9, 23, 6), "`backoff` cannot be `linear`", "it is one of");
+    step(&two("    outputs: { A: 1 }\n"), "bad-name", (9, 16, 1), "`A` cannot be the name of an output", "`a` would do");
+    step(&two("    timeout: \"${{ params.x }}\"\n"), "expression", (9, 14, 17), "`timeout` cannot be an expression", "");
+    step(&two("    summary: ${{ 1 }}\n"), "expression", (9, 14, 8), "`summary` cannot hold an expression", "");
+    step(&two("    at: 2026-06-01T19:00:00Z\n    if_late: run\n"), "missing-key", (10, 14, 3), "`if_late` needs `not_after`", "");
+    step(&two("    rollback: { with: {} }\n"), "missing-key", (9, 15, 1), "`rollback` needs `uses`", "");
+    step(&two("    rollback: { uses: k8s.get, with: { object: x } }\n"), "rollback", (9, 23, 7), "`k8s.get` only reads", "");
+    step(&two("    rollback: { uses: wait }\n"), "unknown-action", (9, 23, 4), "`wait` is a construct", "");
+    step(&two("    check: { after: [{ that: '${{ true }}', every: 5ms }] }\n"), "wrong-value", (9, 52, 3), "`every` is at least 100ms", "");
+    step(&two("    check: { after: [{ that: '${{ true }}', with: {} }] }\n"), "missing-key", (9, 51, 1), "`with` needs `uses`", "");
+    step(
+        "  - id: a\n    uses: wait\n    with: { duration: 1m }\n    rollback: none\n",
+        "rollback",
+        (7, 15, 4),
+        "this one changes nothing itself",
+        "",
+    );
+    step(
+        "  - id: a\n    uses: wait\n    with: { duration: 1m }\n    check: { before: [] }\n",
+        "check",
+        (7, 12, 1),
+        "only a step that uses an action has checks",
+        "",
+    );
+    step("  - id: a\n    uses: wait\n    with: { duration: 1m, every: 1s }\n", "construct", (6, 34, 2), "`every` belongs to `that`", "");
+    step("  - id: a\n    uses: wait\n    with: { that: '${{ result.x }}' }\n", "construct", (6, 11, 1), "nothing reads one", "add `uses`");
+    step("  - id: a\n    uses: wait\n    with: { duration: 90 }\n", "duration", (6, 23, 2), "a duration has a unit", "`90s`");
+    step("  - id: a\n    uses: playbook\n    with: { params: {} }\n", "missing-key", (6, 11, 1), "`playbook` needs `name`", "");
+    step(
+        "  - id: a\n    uses: playbook\n    with: { name: '${{ params.x }}' }\n",
+        "expression",
+        (6, 19, 17),
+        "cannot hold an expression",
+        "",
+    );
+    step("  - id: a\n    uses: noop\n    with: [1]\n", "wrong-type", (6, 11, 1), "`with` is a map, not a list", "");
+    step(
+        "  - id: a\n    uses: http.request\n    with: { url: x, json: { '${{ a }}': 1 } }\n",
+        "expression",
+        (6, 29, 10),
+        "a key cannot be an expression",
+        "",
+    );
+    step("  - id: a\n    uses: noop\n    ? [x]\n    : 1\n", "yaml", (6, 7, 1), "the key of a map must be a name", "");
+    one("%YAML 1.2\n---\nplaybook: a\n", "yaml", (1, 1, 1), "this is not YAML", "");
+}
+
+/// A `when` that looks at the item is evaluated after what concerns the step as a whole, so that it guards nothing there.
+#[test]
+fn a_guard_for_each_item_does_not_guard_the_items() {
+    let steps = |when: &str| {
+        format!(
+            "  - {{ id: a, uses: command, with: {{ run: [x] }} }}\n  - id: b\n    needs: [{{ step: a, accept: [failed, succeeded] }}]\n    uses: noop\n    when: ${{{{ {when} }}}}\n    for_each:\n      items: ${{{{ [steps.a.outputs.stdout] }}}}\n"
+        )
+    };
+    accepted(&around(&steps("steps.a.status == 'succeeded'")));
+    step(
+        &steps("steps.a.status == 'succeeded' && item != ''"),
+        "may-be-null",
+        (10, 19, 22),
+        "`steps.a.outputs.stdout` is null",
+        "guard it",
+    );
+}
+
+#[test]
 fn inputs() {
     step(
         "  - id: a\n    uses: k8s.scale\n    with: { workload: deployment/x, replcas: 1, replicas: 2 }\n",
