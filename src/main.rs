@@ -1,4 +1,4 @@
-//! The binary: the supervisor where it is called as one.
+//! The binary: the command line, or the supervisor of one child where it is called as that.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|first| first == runsheet::process::SUPERVISE) {
         return runsheet::process::supervisor::main(args);
     }
-    ExitCode::from(2)
+    runsheet::cli::main()
 }

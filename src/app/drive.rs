@@ -88,7 +88,8 @@ impl App {
             self.runtime()?.block_on(environment.check_identity(&target.identity))?;
         }
         let secrets = secrets_of(&definition, environment.as_ref())?;
-        let connections = environment.as_ref().map_or_else(|| Arc::new(Connections::new()), |environment| Arc::clone(&environment.connections));
+        let connections =
+            environment.as_ref().map_or_else(|| Arc::new(Connections::new()), |environment| Arc::clone(&environment.connections));
         let actions = self.actions(connections, &secrets)?;
         let mut state = State::created(run, *at, spec, definition, Arc::new(actions.catalogue()));
         for record in &records[1..] {
@@ -98,7 +99,8 @@ impl App {
         drop(records);
         let epoch = futures::executor::block_on(store.own(run))?;
         let waiting = futures::executor::block_on(store.inbox(run))?;
-        let own = driving.commands.into_iter().map(|(command, reason)| Instruction { id: uuid::Uuid::now_v7(), by: by.clone(), command, reason });
+        let own =
+            driving.commands.into_iter().map(|(command, reason)| Instruction { id: uuid::Uuid::now_v7(), by: by.clone(), command, reason });
         let instructions = waiting.into_iter().chain(own).collect();
         let runtime = self.runtime()?.handle().clone();
         let stop = driving.stop.unwrap_or_else(|| signals(&runtime));

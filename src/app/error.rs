@@ -6,7 +6,7 @@ use crate::engine::EngineError;
 use crate::engine::ownership::OwnershipError;
 use crate::environment::{IdentityError, SecretsError};
 use crate::model::change::ObjectRef;
-use crate::playbook::{BindError, Diagnostics, LoadError};
+use crate::playbook::{BindError, LoadError};
 use crate::ports::journal::JournalError;
 use crate::sandbox::SandboxError;
 use crate::store::FindError;
@@ -25,9 +25,6 @@ pub enum AppError {
     /// A playbook cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A playbook has mistakes.
-    #[error("the playbook has mistakes")]
-    Diagnostics(Diagnostics),
     /// Parameters are missing or wrong.
     #[error("{}", list(problems))]
     Params {
@@ -136,8 +133,9 @@ impl AppError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoRoot { .. } => "go to the folder that holds your playbooks, or name it with `--root`".to_owned(),
-            Self::Load(error) => return error.hint().map(str::to_owned),
-            Self::Diagnostics(_) | Self::Vars { .. } => return None,
+            Self::Load(LoadError::Unknown { hint, .. }) => hint.clone(),
+            Self::Load(LoadError::Invalid(_)) => return None,
+            Self::Vars { .. } => return None,
             Self::Params { playbook, problems } => {
                 let hints: Vec<String> = problems.iter().filter_map(|problem| problem.hint.clone()).collect();
                 if hints.is_empty() { format!("`runsheet show {playbook}` lists its parameters") } else { hints.join("\n") }

@@ -3,7 +3,8 @@
 /// `name@host`: `RUNSHEET_OPERATOR` where it is set (a bot in a chat passes on who asked), else the user of this process.
 pub fn operator() -> String {
     let host = host();
-    let name = ["RUNSHEET_OPERATOR", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
+    let name =
+        ["RUNSHEET_OPERATOR", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
     match name {
         Some(name) if name.contains('@') => name,
         Some(name) => format!("{name}@{host}"),

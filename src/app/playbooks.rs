@@ -24,8 +24,8 @@ impl App {
             secrets.iter().map(|(name, value)| (name.to_owned(), value.expose_secret().to_owned())).collect()
         });
         let mut all: Vec<Arc<dyn Action>> = command::builtin(command::CommandSettings { supervisor, redactions });
-        all.extend(http::builtin(Arc::clone(&connections)));
-        all.extend(kubernetes::builtin(connections));
+        all.extend(http::builtin(&connections));
+        all.extend(kubernetes::builtin(&connections));
         Ok(Actions::new(all))
     }
 

@@ -48,16 +48,16 @@ impl App {
         let definition = self.definition(&request.playbook)?;
         refuse_monitor(&definition)?;
         let root = definition.root();
-        let params = playbook::bind(root, &request.params)
-            .map_err(|problems| AppError::Params { playbook: root.name.clone(), problems })?;
+        let params =
+            playbook::bind(root, &request.params).map_err(|problems| AppError::Params { playbook: root.name.clone(), problems })?;
         let environment = self.environment(&definition, request.environment.as_deref())?;
         secrets_of(&definition, environment.as_ref())?;
         let target = environment.as_ref().map(|environment| environment.spec.clone());
         if let Some(environment) = &environment {
             self.runtime()?.block_on(environment.check_identity(&environment.spec.identity))?;
         }
-        let (params, vars) = machine::start::bind(root, params, target.as_ref())
-            .map_err(|why| AppError::Vars { playbook: root.name.clone(), why })?;
+        let (params, vars) =
+            machine::start::bind(root, params, target.as_ref()).map_err(|why| AppError::Vars { playbook: root.name.clone(), why })?;
         let spec = RunSpec {
             playbook: root.name.clone(),
             definition: definition_hash(&definition),
@@ -104,11 +104,13 @@ fn refuse_monitor(definition: &Definition) -> Result<(), AppError> {
     for playbook in definition.playbooks.values() {
         if let Some(step) = playbook.steps.iter().find(|step| matches!(step.uses, Uses::Monitor { .. })) {
             return Err(AppError::NotSupported {
-                what: format!("{}.yaml, line {}: step `{}` uses `monitor`, which this version does not run yet", playbook.name, step.line, step.id),
+                what: format!(
+                    "{}.yaml, line {}: step `{}` uses `monitor`, which this version does not run yet",
+                    playbook.name, step.line, step.id
+                ),
                 hint: "use `wait` with a condition, or take the step out".to_owned(),
             });
         }
     }
     Ok(())
 }
-

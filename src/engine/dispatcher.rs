@@ -16,10 +16,10 @@ use super::held_locks::HeldLocks;
 use super::planning::ActionPlanning;
 use super::{crash, drift, inbox};
 use crate::environment::{Redactor, SecretValues};
+use crate::machine::State;
 use crate::machine::decide::{Answer, Decision, Input, Machine, decide};
 use crate::machine::flight::Flight;
 use crate::machine::task::Task;
-use crate::machine::State;
 use crate::model::change::ObjectRef;
 use crate::model::event::Event;
 use crate::model::id::RunId;
@@ -285,7 +285,8 @@ impl Dispatcher {
             match stop {
                 Stop::Gently => {
                     let id = uuid::Uuid::now_v7();
-                    let instruction = Instruction { id, by: self.setup.by.clone(), command: Command::Pause, reason: Some("interrupted".into()) };
+                    let instruction =
+                        Instruction { id, by: self.setup.by.clone(), command: Command::Pause, reason: Some("interrupted".into()) };
                     self.process(vec![Message::Instruction(instruction)])?;
                     // What cannot be paused (a run that is ending) is left as it is once its tasks have ended.
                     if self.state().status != RunStatus::Paused {

@@ -65,8 +65,11 @@ impl Executor {
 
     /// A step's folder: its path, with what a file name cannot hold replaced.
     fn folder(&self, step: &StepPath) -> PathBuf {
-        let plain: String =
-            step.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']') { c } else { '~' }).collect();
+        let plain: String = step
+            .as_str()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']') { c } else { '~' })
+            .collect();
         if plain == step.as_str() && plain.len() < 100 && !plain.starts_with('.') {
             return self.files.join(plain);
         }
@@ -329,7 +332,8 @@ impl Executor {
                 context.log.line(&failure.message);
                 let Some(limit) = limit else { return Err(failure) };
                 if started.elapsed() >= limit {
-                    let message = format!("{failure} (after {})", crate::model::duration::Span(Duration::from_secs(limit.as_secs().max(1))));
+                    let message =
+                        format!("{failure} (after {})", crate::model::duration::Span(Duration::from_secs(limit.as_secs().max(1))));
                     return Err(Failure { message, ..failure });
                 }
             }
@@ -340,7 +344,12 @@ impl Executor {
     }
 
     /// One look: nothing where the condition holds, else why not. What trying again cannot mend is an error.
-    async fn look(&self, context: &Context, check: &Check, reading: Option<&(Arc<dyn Action>, Inputs)>) -> Result<Option<Failure>, Failure> {
+    async fn look(
+        &self,
+        context: &Context,
+        check: &Check,
+        reading: Option<&(Arc<dyn Action>, Inputs)>,
+    ) -> Result<Option<Failure>, Failure> {
         let result = match reading {
             None => Value::Null,
             Some((action, inputs)) => match read(READ_LIMIT, action.observe(context, inputs)).await {

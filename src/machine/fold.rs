@@ -369,18 +369,13 @@ impl State {
             ResetTo::Pending | ResetTo::NextOccurrence => {
                 if let Some(detail) = node.detail.as_mut() {
                     let next = detail.occurrence.max(1) + u32::from(to == ResetTo::NextOccurrence);
+                    // Attempts are counted on, so that their numbers tell them apart, but count no more against `retry.attempts`.
+                    let counted = Detail { attempt: detail.attempt, lost: detail.attempt, ..Detail::default() };
                     // A frozen prior outlives the reset; whatever else was known of earlier attempts does not.
                     let fresh = if detail.frozen {
-                        Detail {
-                            frozen: true,
-                            frozen_by: detail.frozen_by,
-                            intent: detail.intent.clone(),
-                            attempt: detail.attempt,
-                            lost: detail.attempt,
-                            ..Detail::default()
-                        }
+                        Detail { frozen: true, frozen_by: detail.frozen_by, intent: detail.intent.clone(), ..counted }
                     } else {
-                        Detail::default()
+                        counted
                     };
                     **detail = Detail {
                         occurrence: next,

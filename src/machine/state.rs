@@ -288,7 +288,9 @@ impl State {
         let mut last: HashMap<(ObjectRef, String), usize> = HashMap::new();
         let mut found: Vec<Standing> = Vec::new();
         for node in self.nodes.iter().filter(|node| node.status == StepStatus::Succeeded) {
-            let (Some(detail), Uses::Action { name, .. }) = (&node.detail, &self.definition.playbooks[&*self.scopes[node.scope as usize].playbook].steps[node.step as usize].uses) else {
+            let (Some(detail), Uses::Action { name, .. }) =
+                (&node.detail, &self.definition.playbooks[&*self.scopes[node.scope as usize].playbook].steps[node.step as usize].uses)
+            else {
                 continue;
             };
             let Some(intent) = detail.intent.as_ref().filter(|intent| detail.frozen && !intent.changes.is_empty()) else { continue };
@@ -297,7 +299,12 @@ impl State {
                     found[earlier].intent = Arc::default();
                 }
             }
-            found.push(Standing { step: node.path.clone(), occurrence: detail.occurrence, action: name.clone(), intent: Arc::clone(intent) });
+            found.push(Standing {
+                step: node.path.clone(),
+                occurrence: detail.occurrence,
+                action: name.clone(),
+                intent: Arc::clone(intent),
+            });
         }
         found.retain(|standing| !standing.intent.changes.is_empty());
         found

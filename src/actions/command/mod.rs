@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::model::catalogue::{ActionEntry, touches_nothing};
 use crate::model::intent::{Intent, Revert};
@@ -151,20 +151,16 @@ impl Action for Command {
             Effect::Read => Revert::Nothing,
             Effect::Idempotent | Effect::Once => Revert::Keep { reason: "a command has no revert of its own".into() },
         };
-        let intent = Intent {
-            revert,
-            by_hand: vec![cx.log.redact(&line)],
-            ..Intent::default()
-        };
+        let intent = Intent { revert, by_hand: vec![cx.log.redact(&line)], ..Intent::default() };
         Ok(Plan { intent, unchanged: None })
     }
 
-    async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {
+    async fn apply(&self, cx: &Context, inputs: &Inputs, _: &Intent) -> Applied {
         let inputs = match Self::read(cx, inputs) {
             Ok(inputs) => inputs,
             Err(failure) => return Applied::NotApplied { failure },
         };
-        let (base, attempt, effect) = (slot::base(cx, intent), cx.attempt, cx.effect);
+        let (base, attempt, effect) = (slot::base(cx), cx.attempt, cx.effect);
         let files = match blocking(move || slot::next(&base, attempt, effect)).await {
             Ok(files) => files,
             Err(failure) => return Applied::NotApplied { failure },
@@ -177,9 +173,9 @@ impl Action for Command {
         }
     }
 
-    async fn verify(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
+    async fn verify(&self, cx: &Context, inputs: &Inputs, _: &Intent) -> Result<Verdict, Failure> {
         let inputs = Self::read(cx, inputs)?;
-        let (files, attempt) = (slot::last(&slot::base(cx, intent), cx.attempt).0, cx.attempt);
+        let (files, attempt) = (slot::last(&slot::base(cx), cx.attempt).0, cx.attempt);
         let stdout_file = stdout_file(&files, attempt);
         let recovered = blocking(move || process::recover(&files, attempt)).await?;
         let cannot_tell = |reason| match cx.effect {

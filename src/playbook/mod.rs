@@ -1,0 +1,42 @@
+//! Text in, `Playbook` and diagnostics out; and the language's JSON Schema.
+//!
+//! Architecture invariant: this module starts nothing and writes nothing; the only files it reads are playbooks. Nothing outside it knows YAML.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `source`, `yaml` | bytes to text, text to a tree with places |
+//! | `reader`, `header`, `step`, `construct`, `template`, `inputs` | the tree to the model, key by key |
+//! | `check`, `graph` | what spans more than one step |
+//! | `load`, `definition`, `list` | one file, a file with all it calls, a folder at a glance |
+//! | `bind` | what was given to the parameters of a run |
+//! | `diagnostics`, `render` | what is wrong, and how people see it |
+//! | `schema` | the language for editors |
+
+mod bind;
+mod check;
+mod construct;
+mod definition;
+mod diagnostics;
+mod graph;
+mod header;
+mod inputs;
+mod list;
+mod load;
+mod reader;
+mod render;
+mod schema;
+mod source;
+mod step;
+mod template;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use bind::{BindError, bind, bind_values};
+pub use definition::{LoadError, load_definition};
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use list::{Listed, list};
+pub use load::{load, load_text};
+pub use render::render;
+pub use schema::schema;
