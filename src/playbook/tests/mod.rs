@@ -4,6 +4,7 @@ mod accepted;
 mod binding;
 mod calls;
 mod hostile;
+mod references;
 mod refused;
 
 use std::sync::Arc;
