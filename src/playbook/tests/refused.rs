@@ -23,6 +23,8 @@ pub(super) fn step(steps: &str, code: &str, place: (u32, u32, u32), message: &st
 fn yaml_itself() {
     one("", "empty", (1, 1, 1), "the file is empty", "playbook: NAME");
     one("playbook: [a\n", "yaml", (1, 11, 1), "this is not YAML", "");
+    one("playbook: a\nsummary: b: c\nsteps: []\n", "yaml", (2, 11, 1), "mapping values", "is put in quotes");
+    one("playbook: a\nsteps:\n\t- id: a\n", "yaml", (3, 2, 1), "tabs", "indent with spaces");
     step("  - id: a\n    id: b\n    uses: noop\n", "duplicate-key", (5, 5, 2), "the key `id` is there twice", "it stands first in line 4");
     step("  - id: a\n    uses: !x noop\n", "tag", (5, 11, 2), "tags (`!x`)", "remove it");
     step("  - id: a\n    uses: &b noop\n", "anchor", (5, 11, 2), "anchors", "write the value");
@@ -363,7 +365,10 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
         "playbook: test\nsumary: x\nparams:\n  a: { type: integr }\nsteps:\n  - id: a\n    uses: nop\n  - id: b\n    uses: noop\n    needs: [c]\n    timeout: 5\n",
     );
     let told: Vec<_> = found.problems.iter().map(|problem| (problem.line, problem.code)).collect();
-    assert_eq!(told, [(1, "missing-key"), (2, "unknown-key"), (4, "wrong-value"), (7, "unknown-action"), (11, "duration")]);
+    assert_eq!(
+        told,
+        [(1, "missing-key"), (2, "unknown-key"), (4, "wrong-value"), (7, "unknown-action"), (10, "unknown-step"), (11, "duration")]
+    );
 }
 
 #[test]
