@@ -12,6 +12,13 @@ use super::yaml::{Kind, Node};
 use crate::expr::{Expression, Part, scan};
 
 const MARK: &str = "x-runsheet-secret";
+/// The mark of an input that is read as it stands.
+const LITERAL: &str = "x-runsheet-literal";
+/// What an expression within a shell script is told, and what to do.
+pub(super) const SHELL: (&str, &str) = (
+    "an expression within a shell script could run whatever its value says",
+    "give the value a name under `env:` and write \"$NAME\" in the script",
+);
 /// The most alternatives of one schema that are looked at.
 const ALTERNATIVES: usize = 64;
 /// The deepest chain of references within a schema.
@@ -87,6 +94,10 @@ fn check_way(root: &Value, way: &[&Value], node: &Node) -> Vec<Complaint> {
     let kind = match &node.kind {
         Kind::Text(text, _) => {
             let parts = scan(text);
+            let literal = way.iter().any(|schema| schema.get(LITERAL).is_some_and(|mark| mark.as_bool() == Some(true)));
+            if literal && parts.iter().any(|part| !matches!(part, Part::Plain(_))) {
+                return vec![complain("shell", SHELL.0.to_owned(), Some(SHELL.1.to_owned()), 5)];
+            }
             match parts.as_slice() {
                 [Part::Expression(source, _)] => match Expression::parse(source) {
                     Ok(expression) if expression.secret().is_some() => return Vec::new(),

@@ -350,6 +350,14 @@ fn inputs() {
         "this must be a string, not an integer",
         "quotes",
     );
+    // Whatever the marks of the schema refuse, they refuse without `shell` as well.
+    step(
+        "  - id: a\n    uses: command\n    with: { script: \"rm ${{ target.x }}\" }\n",
+        "shell",
+        (6, 21, 20),
+        "within a shell script",
+        "env:",
+    );
     step(
         "  - id: a\n    uses: command\n    with: { shell: true, script: \"rm ${{ target.x }}\" }\n",
         "shell",
