@@ -78,7 +78,11 @@ impl Reader<'_> {
         let scope = |what| Scope::of_step(index, what, item);
         let when = node.get("when").and_then(|when| self.source(when, Scope { before_when: true, ..scope("`when`") }));
         let mut outputs = Some(Vec::new());
-        let (uses, effect) = self.uses(node, index, item, calls, &mut outputs)?;
+        let (uses, effect) = self.uses(node, index, item, calls, &mut outputs).unwrap_or_else(|| {
+            // What it does is not known, and a problem says so; what else it says is checked all the same.
+            outputs = None;
+            (Uses::Action { name: String::new(), with: Self::nothing(), secrets: Vec::new() }, Effect::Read)
+        });
         let check = node.get("check");
         if let Some(check) = check {
             self.map(check, "`check`", &["before", "after"]);
