@@ -23,8 +23,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "model", "expr", "playbook", "machine", "ports", "environment", "process", "store", "actions", "plugins", "sandbox", "planner", "engine",
-            "report", "notify",
+            "model",
+            "expr",
+            "playbook",
+            "machine",
+            "ports",
+            "environment",
+            "process",
+            "store",
+            "actions",
+            "plugins",
+            "sandbox",
+            "planner",
+            "engine",
+            "report",
+            "notify",
         ],
     ),
     ("server", &["app", "report", "model", "ports"]),
@@ -131,7 +144,12 @@ fn only_their_modules_know_the_outside() {
     let mut files = Vec::new();
     rust_files(&source, &mut files);
     let mut wrong = Vec::new();
-    for (word, homes) in [("rusqlite::", &["store"][..]), ("granit_parser::", &["playbook"][..]), ("cel::", &["expr"][..]), ("axum::", &["sandbox", "server"][..])] {
+    for (word, homes) in [
+        ("rusqlite::", &["store"][..]),
+        ("granit_parser::", &["playbook"][..]),
+        ("cel::", &["expr"][..]),
+        ("axum::", &["sandbox", "server"][..]),
+    ] {
         for file in &files {
             let inside = file.strip_prefix(&source).unwrap();
             let home = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
