@@ -2,6 +2,9 @@
 
 mod commands;
 mod kills;
+mod kills_faults;
+mod kills_once;
 mod layers;
 mod processes;
+mod rollbacks;
 mod support;
