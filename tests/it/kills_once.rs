@@ -101,16 +101,49 @@ fn promise_2_a_once_killed_at_every_commit_and_effect_never_runs_twice() {
             ran.code(0);
             return false;
         }
-        let status = stage.status_json();
-        if status["status"] != "succeeded" {
-            // Its files tell whether it ran to its end: nobody has to be asked.
-            stage.run(&["resume"]).code(0);
-        }
+        // Its files tell whether it ran to its end: nobody has to be asked.
+        stage.resume_if_open(0);
         assert_eq!(stage.status_json()["status"], "succeeded", "{point}");
         assert_eq!(charges(&stage), 1, "{point}");
         true
     });
     assert!(killed["commit"] >= 2 && killed["effect"] == 1 && killed["before-effect"] == 1, "{killed:?}");
+}
+
+#[test]
+fn promise_2_neither_a_check_nor_a_retry_runs_the_command_as_a_reading() {
+    let stage = Stage::new();
+    let (file, first) = (stage.path("charges"), stage.path("first"));
+    let stage = stage.playbook(
+        "charge",
+        &format!(
+            r#"playbook: charge
+summary: Charge, with checks before and after
+steps:
+  - id: checked
+    uses: command
+    with: {{ shell: true, script: 'echo checked >>"$FILE"', env: {{ FILE: {file} }} }}
+    check:
+      before: [{{ that: "${{{{ 1 < 2 }}}}" }}]
+      after: [{{ that: "${{{{ 2 < 3 }}}}" }}]
+  - id: tried_again
+    needs: [checked]
+    uses: command
+    effect: idempotent
+    with:
+      shell: true
+      script: |
+        echo tried >>"$FILE"
+        if [ ! -e "$FIRST" ]; then touch "$FIRST"; exit 1; fi
+      env: {{ FILE: {file}, FIRST: {first} }}
+    retry: {{ attempts: 2, initial: 100ms }}
+"#,
+            file = file.display(),
+            first = first.display(),
+        ),
+    );
+    stage.run(&["run", "charge"]).code(0);
+    assert_eq!(stage.text("charges").lines().collect::<Vec<_>>(), ["checked", "tried", "tried"]);
 }
 
 /// Whether the process is there and not merely waiting for its parent to notice its end.

@@ -2,9 +2,11 @@
 
 mod commands;
 mod kills;
+mod kills_constructs;
 mod kills_faults;
 mod kills_once;
 mod layers;
 mod processes;
 mod rollbacks;
 mod support;
+mod terminals;

@@ -148,15 +148,30 @@ impl Stage {
         Live::start(&mut self.command(args), &words)
     }
 
-    /// Resumes until the run asks for nobody any more, killed at this point each time.
-    pub fn resume_killed_again_and_again(&self, point: &str) -> Ran {
+    /// Resumes, killed at this point each time, until the run has ended.
+    #[track_caller]
+    pub fn resume_killed_again_and_again(&self, point: &str) {
         for _ in 0..100 {
             let (killed, ran) = self.run_killed_at(point, &["resume"]);
-            if !killed {
-                return ran;
+            if !killed || self.has_ended() {
+                return drop(ran);
             }
         }
         panic!("a run that is killed at {point} of each resume comes to no end: {}", self.run(&["status"]));
+    }
+
+    /// Resumes what was killed, where it had not come to its end.
+    #[track_caller]
+    pub fn resume_if_open(&self, code: i32) {
+        if !self.has_ended() {
+            self.run(&["resume"]).code(code);
+        }
+    }
+
+    /// Whether the run has ended.
+    pub fn has_ended(&self) -> bool {
+        let status = self.status_json();
+        ["succeeded", "succeeded_with_failures", "failed", "rolled_back", "cancelled"].iter().any(|ended| status["status"] == *ended)
     }
 
     /// The run as `status` tells it.
@@ -218,6 +233,32 @@ impl Stage {
     pub fn deployments(&self) -> Vec<String> {
         let status = block_on(sandbox::status(&self.sandbox_folder())).expect("the sandbox answers");
         status.live.expect("the sandbox runs").overview.deployments
+    }
+
+    /// The token of the ticket service, a secret.
+    pub fn service_token(&self) -> String {
+        let text = std::fs::read_to_string(self.sandbox_folder().join("ready.json")).expect("the sandbox runs");
+        let ready: Value = serde_json::from_str(&text).expect("the sandbox says where it is");
+        ready["service_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// The files below the state folder, without the sandbox's own, that hold this text.
+    pub fn state_files_with(&self, text: &str) -> Vec<PathBuf> {
+        let mut folders = vec![self.root().join("state")];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder of the state").map(|entry| entry.expect("an entry").path()) {
+                if entry == self.sandbox_folder() {
+                    continue;
+                }
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if std::fs::read(&entry).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text)) {
+                    found.push(entry);
+                }
+            }
+        }
+        found
     }
 
     fn start_sandbox(&mut self, speed: u32) {
