@@ -50,7 +50,7 @@ impl Method {
 pub(super) struct Input {
     /// The method; `GET` where it is left out.
     #[serde(default)]
-    #[schemars(extend("x-runsheet-reads" = ["GET", "HEAD"]))]
+    #[schemars(extend("x-runsheet-reads" = ["GET", "HEAD"], "default" = "GET"))]
     pub(super) method: Method,
     /// The URL, absolute, `http` or `https`, without credentials.
     pub(super) url: String,

@@ -299,3 +299,9 @@ fn only_secrets_are_marked_as_such() {
     assert_eq!(schema["required"], json!(["url"]));
     jsonschema::meta::validate(schema).unwrap();
 }
+
+#[test]
+fn the_schema_says_which_method_is_meant_where_none_is_written() {
+    let schema = &ENTRY.inputs["properties"]["method"];
+    assert_eq!((&schema["default"], &schema["x-runsheet-reads"]), (&json!("GET"), &json!(["GET", "HEAD"])));
+}
