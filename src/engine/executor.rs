@@ -18,9 +18,9 @@ use super::planning::as_given;
 use super::step_log::StepLog;
 use crate::environment::{Redactor, SecretValues};
 use crate::machine::decide::{Answer, Input};
-use crate::machine::idempotency_key;
 use crate::machine::standing::standing;
 use crate::machine::task::{Check, Task, What};
+use crate::machine::{idempotency_key, undo_key};
 use crate::model::change::{ObjectRef, Standing};
 use crate::model::id::{RunId, StepPath};
 use crate::model::inputs::ResolvedInputs;
@@ -95,7 +95,10 @@ impl Executor {
     }
 
     fn context(&self, task: &Task) -> Context {
-        Context { attempt: task.attempt, effect: task.effect, timeout: task.timeout, ..self.context_of(&task.step, task.occurrence) }
+        let common = self.context_of(&task.step, task.occurrence);
+        let idempotency_key =
+            if task.what.is_rollback_action() { undo_key(self.run, &task.step, task.occurrence) } else { common.idempotency_key };
+        Context { idempotency_key, attempt: task.attempt, effect: task.effect, timeout: task.timeout, ..common }
     }
 
     /// Inputs with secrets in place.

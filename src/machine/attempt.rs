@@ -110,6 +110,7 @@ impl Draft<'_> {
             step: &node.path,
             occurrence: node.occurrence(),
             attempt: node.detail.as_ref().map_or(0, |detail| detail.attempt) + 1,
+            undo: false,
             action,
             inputs,
             prior,

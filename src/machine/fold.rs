@@ -267,6 +267,7 @@ impl State {
             Event::RevertActionStarted { attempt, intent, .. } => {
                 let detail = self.node_mut(id).detail();
                 detail.revert_attempt = *attempt;
+                detail.revert_actions += 1;
                 detail.revert_intent = Some(Arc::new((**intent).clone()));
                 self.stage(id, Stage::RevertAct);
             }
@@ -381,6 +382,7 @@ impl State {
                         time_cleared: detail.time_cleared,
                         gate_cleared: detail.gate_cleared,
                         late_cleared: detail.late_cleared,
+                        revert_actions: detail.revert_actions,
                         ..fresh
                     };
                 }

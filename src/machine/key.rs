@@ -24,6 +24,14 @@ pub fn idempotency_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
     hex(&digest(run, step, occurrence, None)[..16])
 }
 
+/// The same for what a step's own rollback action sends: another request than the step's, so another key.
+pub fn undo_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"undo");
+    hash.update(digest(run, step, occurrence, None));
+    hex(&hash.finalize()[..16])
+}
+
 /// The delay before this attempt (2: the first retry).
 pub(super) fn delay(retry: &Retry, run: RunId, step: &StepPath, occurrence: u32, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(2).min(32);
@@ -44,6 +52,15 @@ pub(super) fn delay(retry: &Retry, run: RunId, step: &StepPath, occurrence: u32,
 mod tests {
     use super::*;
     use crate::model::duration::Span;
+
+    #[test]
+    fn a_step_and_its_undo_are_told_apart_and_each_is_the_same_again() {
+        let (run, step) = (RunId(uuid::Uuid::from_u128(7)), StepPath::new("scale"));
+        let keys = [idempotency_key(run, &step, 1), idempotency_key(run, &step, 2), undo_key(run, &step, 1), undo_key(run, &step, 2)];
+        assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
+        assert_eq!(undo_key(run, &step, 1), keys[2]);
+        assert!(keys.iter().all(|key| key.len() == 32));
+    }
 
     #[test]
     fn delays_grow_are_bounded_and_repeat() {

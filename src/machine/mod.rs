@@ -41,7 +41,7 @@ mod unwind;
 mod tests;
 
 pub use decide::{Decision, Input, Machine, decide};
-pub use key::idempotency_key;
+pub use key::{idempotency_key, undo_key};
 pub use start::start;
 pub use state::State;
 pub use task::{Planning, Task, What};

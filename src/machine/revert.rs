@@ -74,6 +74,7 @@ impl Draft<'_> {
             step: &node.path,
             occurrence: node.occurrence(),
             attempt,
+            undo: true,
             action: uses,
             inputs,
             prior: &Value::Null,

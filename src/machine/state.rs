@@ -220,6 +220,8 @@ pub(super) struct Detail {
     pub done: bool,
     pub failure: Option<Failure>,
     pub revert_attempt: u32,
+    /// Rollback actions begun in this doing, counted on whatever happens, so that their numbers tell them apart.
+    pub revert_actions: u32,
     pub revert_intent: Option<Arc<Intent>>,
     pub revert_gate_cleared: bool,
     pub kept_blocks: bool,
