@@ -329,7 +329,7 @@ impl Dispatcher {
             .into_iter()
             .filter(|(_, _, applies)| *applies)
             .map(|(node, token, _)| {
-                let failure = Failure::transient("it was cut off by an interrupt");
+                let failure = Failure::transient(crate::machine::CUT_OFF);
                 Message::Input(Input::Answer { node, token, answer: Answer::Applied(Applied::Unknown { failure }) })
             })
             .collect();

@@ -351,7 +351,7 @@ impl State {
             Applied::FailedWithEffect { failure, .. } => self.node_mut(id).detail().failure = Some(failure.clone()),
             Applied::Unknown { failure } => {
                 let detail = self.node_mut(id).detail();
-                if failure.message == super::recover::ENGINE_ENDED {
+                if super::recover::is_lost(failure) {
                     detail.lost += 1;
                 }
                 detail.failure = Some(failure.clone());

@@ -10,6 +10,14 @@ use crate::model::step::{Effect, Uses};
 /// The failure of an attempt during which the engine's process ended.
 pub(super) const ENGINE_ENDED: &str = "runsheet ended in the middle of it";
 
+/// The failure of an attempt that an operator's second interrupt cut off.
+pub const CUT_OFF: &str = "it was cut off by an interrupt";
+
+/// Whether it was runsheet that ended, not the target that failed: such an attempt counts against nothing.
+pub(super) fn is_lost(failure: &Failure) -> bool {
+    [ENGINE_ENDED, CUT_OFF].contains(&failure.message.as_str())
+}
+
 impl Draft<'_> {
     /// This process owns the run now: whatever was on its way is taken up again.
     pub fn owned(&mut self, pid: u32, host: String, by: String) {

@@ -206,7 +206,7 @@ pub(super) struct Detail {
     pub approved_by: Vec<String>,
     /// Attempts begun.
     pub attempt: u32,
-    /// Of these, not counted against `retry.attempts`: the engine ended in the middle of them.
+    /// Of these, not counted against `retry.attempts`: the engine ended in the middle of them, or an operator cut them off.
     pub lost: u32,
     pub intent: Option<Arc<Intent>>,
     /// An attempt may have reached the target: the prior value is frozen.
