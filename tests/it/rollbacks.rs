@@ -163,3 +163,84 @@ fn promise_3_retry_leads_out_of_stuck_once_the_value_is_ours_again() {
     assert_eq!((&status["status"], is_step(&status, "scale", "rolled_back")), (&"rolled_back".into(), true), "{status:#}");
     assert_eq!(stage.effects_on("spec.replicas"), ["2→6", "6→5", "5→6", "6→2"]);
 }
+
+/// A step whose own rollback fails or stays until the test lets it pass; each try writes a line.
+fn withdrawing(more: &str) -> Stage {
+    let stage = Stage::new();
+    let (lines, pass) = (stage.path("lines").display().to_string(), stage.path("pass").display().to_string());
+    let yaml = format!(
+        r#"playbook: announce
+summary: Announce, and take it back
+steps:
+  - id: before
+    uses: noop
+  - id: announce
+    needs: [before]
+    uses: command
+    with: {{ shell: true, script: 'echo announced >>"$LINES"', env: {{ LINES: {lines} }} }}
+    rollback:
+      uses: command
+      with:
+        shell: true
+        script: |
+          echo withdrawn >>"$LINES"
+          {more}
+          if [ ! -e "$PASS" ]; then echo "nobody listens" >&2; exit 1; fi
+        env: {{ LINES: {lines}, PASS: {pass} }}
+"#
+    );
+    stage.playbook("announce", &yaml)
+}
+
+fn let_pass(stage: &Stage) {
+    std::fs::write(stage.path("pass"), "").unwrap();
+}
+
+#[test]
+fn promise_3_a_rollback_action_that_failed_is_run_again_on_retry_alone() {
+    let stage = withdrawing("");
+    stage.run(&["run", "announce"]).code(0);
+    stage.run(&["rollback", "--yes"]).code(5).stdout_has("nobody listens");
+    let status = stage.status_json();
+    assert_eq!((&status["status"], is_step(&status, "announce", "rollback_failed")), (&"stuck".into(), true), "{status:#}");
+    assert!(is_step(&status, "before", "succeeded"), "what it relies on stays: {status:#}");
+    let ran = |stage: &Stage| stage.text("lines").lines().filter(|line| *line == "withdrawn").count();
+    assert_eq!(ran(&stage), 1);
+    stage.run(&["retry", "announce"]).code(5);
+    assert_eq!(ran(&stage), 2);
+    let_pass(&stage);
+    stage.run(&["retry", "announce"]);
+    let status = stage.status_json();
+    assert_eq!((&status["status"], is_step(&status, "announce", "rolled_back")), (&"rolled_back".into(), true), "{status:#}");
+    assert_eq!(ran(&stage), 3);
+}
+
+#[test]
+fn promise_2_a_rollback_action_of_unknown_outcome_waits_for_the_operator() {
+    let stage = withdrawing("sleep 60");
+    stage.run(&["run", "announce"]).code(0);
+    let rollback = stage.start(&["rollback", "--yes"]);
+    until("it is being taken back", || stage.text("lines").contains("withdrawn"));
+    assert!(rollback.kill9().was_killed());
+    stage.run(&["resume"]).code(5);
+    let status = stage.status_json();
+    assert_eq!((&status["status"], is_step(&status, "announce", "rollback_failed")), (&"stuck".into(), true), "{status:#}");
+    assert_eq!(stage.text("lines"), "announced\nwithdrawn\n");
+    stage.run(&["mark-done", "announce", "--reason", "they were told"]);
+    assert_eq!(stage.status_json()["status"], "rolled_back");
+    assert_eq!(stage.text("lines"), "announced\nwithdrawn\n");
+}
+
+#[test]
+fn the_cluster_is_as_it_was_left_for_a_rollback_after_the_sandbox_was_killed() {
+    let mut stage = Stage::new().playbook(
+        "grow",
+        "playbook: grow\nsummary: Grow\nsteps:\n  - id: scale\n    uses: k8s.scale\n    with: { workload: deployment/ticket-service, replicas: 4 }\n",
+    );
+    stage = stage.sandbox(20);
+    stage.run(&["run", "grow"]).code(0);
+    stage.kill_sandbox();
+    stage.run(&["rollback", "--yes"]).code(0);
+    assert_eq!(stage.effects_on("spec.replicas"), ["2→4", "4→2"]);
+    assert_eq!(stage.deployments(), ["production/ticket-service 2/2 ready"]);
+}

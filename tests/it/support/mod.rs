@@ -261,6 +261,12 @@ impl Stage {
         found
     }
 
+    /// Kills the sandbox that [`Stage::sandbox`] started. The next command that needs one starts it again.
+    pub fn kill_sandbox(&mut self) {
+        let mut child = self.sandbox.take().expect("a sandbox of the stage's own");
+        child.kill().and_then(|()| child.wait()).expect("it is killed");
+    }
+
     fn start_sandbox(&mut self, speed: u32) {
         let folder = self.sandbox_folder();
         let dir = folder.to_string_lossy().into_owned();
