@@ -318,6 +318,7 @@ impl Executor {
             (a, _) => a,
         };
         let mut holding_since: Option<Instant> = None;
+        let mut said = String::new();
         loop {
             let complaint = match self.look(&context, check, reading.as_ref()).await {
                 Ok(None) => {
@@ -332,7 +333,10 @@ impl Executor {
             };
             if let Some(failure) = complaint {
                 holding_since = None;
-                context.log.line(&failure.message);
+                if failure.message != said {
+                    context.log.line(&failure.message);
+                    said.clone_from(&failure.message);
+                }
                 let Some(limit) = limit else { return Err(failure) };
                 if started.elapsed() >= limit {
                     let message =
