@@ -1,0 +1,280 @@
+//! The builder of the end-to-end tests: a folder of its own, playbooks, and the binary itself run in it.
+//!
+//! It must not touch anything outside the stage's folder, nor leave a process behind. Invariant: every wait has an end and says what it waited for.
+
+#![expect(dead_code, reason = "a builder has what some test file needs, and not each needs all")]
+
+mod live;
+mod points;
+mod ran;
+
+pub use live::Live;
+pub use points::at_every_point;
+pub use ran::Ran;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use runsheet::sandbox::{self, Effect, Fault};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The event of the tests.
+pub const EVENT: &str = "0190a6c4-7b3e-7c21-9f10-3f6d2b8c5a11";
+
+/// A root with playbooks, a state folder, a lock folder and a home of its own.
+pub struct Stage {
+    folder: TempDir,
+    env: Vec<(OsString, OsString)>,
+    sandbox: Option<Child>,
+}
+
+impl Stage {
+    /// An empty root.
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("runsheet-it-").tempdir().expect("a temporary folder");
+        for name in ["root/playbooks", "home", "locks", "tmp"] {
+            std::fs::create_dir_all(folder.path().join(name)).expect("a folder of the stage");
+        }
+        let mut stage = Self { folder, env: Vec::new(), sandbox: None };
+        let at = |name: &str| stage.folder.path().join(name).into_os_string();
+        let env: [(&str, OsString); 7] = [
+            ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+            ("HOME", at("home")),
+            ("TMPDIR", at("tmp")),
+            ("RUNSHEET_LOCK_DIR", at("locks")),
+            ("RUNSHEET_OPERATOR", "ana@desk".into()),
+            ("NO_COLOR", "1".into()),
+            ("TZ", "UTC".into()),
+        ];
+        stage.env = env.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        stage
+    }
+
+    /// A stage with the repository's `pre-event`.
+    pub fn pre_event() -> Self {
+        Self::new().repository_playbook("pre-event")
+    }
+
+    /// A playbook.
+    pub fn playbook(self, name: &str, yaml: &str) -> Self {
+        self.write_playbook(name, yaml);
+        self
+    }
+
+    /// Writes a playbook, over a former one of the same name.
+    pub fn write_playbook(&self, name: &str, yaml: &str) {
+        std::fs::write(self.root().join("playbooks").join(format!("{name}.yaml")), yaml).expect("a playbook of the stage");
+    }
+
+    /// A playbook of the repository.
+    pub fn repository_playbook(self, name: &str) -> Self {
+        let file = format!("{name}.yaml");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(&file);
+        std::fs::copy(from, self.root().join("playbooks").join(file)).expect("a playbook of the repository");
+        self
+    }
+
+    /// A stage with the repository's `pre-event`, which looks as often as a check may, and a quick sandbox.
+    pub fn quick_pre_event() -> Self {
+        let stage = Self::pre_event();
+        let file = stage.root().join("playbooks/pre-event.yaml");
+        let text = std::fs::read_to_string(&file).expect("the playbook");
+        let quick = text.replace("every: 500ms", "every: 100ms").replace("every: 200ms", "every: 100ms");
+        assert_ne!(quick, text, "pre-event looks as often as it is replaced here");
+        std::fs::write(file, quick).expect("the playbook");
+        stage.sandbox(20)
+    }
+
+    /// A variable of the environment of everything that is run from now on.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The sandbox, started now, whose Pods come and go so many times faster than usual; else the first run that needs it starts it.
+    pub fn sandbox(mut self, speed: u32) -> Self {
+        self.start_sandbox(speed);
+        self
+    }
+
+    /// The root.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// The stage's own folder, for files of the test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The text of a file of [`Stage::path`]; empty where it is not there.
+    pub fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// The binary with these arguments, not yet started.
+    pub fn command<S: AsRef<str>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runsheet"));
+        command.args(args.iter().map(AsRef::as_ref)).current_dir(self.root()).env_clear().envs(self.env.iter().cloned());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run<S: AsRef<str>>(&self, args: &[S]) -> Ran {
+        self.run_with(args, &[])
+    }
+
+    /// Runs it to its end, with these variables too.
+    pub fn run_with<S: AsRef<str>>(&self, args: &[S], env: &[(&str, &str)]) -> Ran {
+        let words: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+        Live::start(self.command(args).envs(env.iter().copied()), &words).wait()
+    }
+
+    /// Runs it, to be killed as by `kill -9` at a point: `commit:3`, `before-commit:3`, `effect:1`, `before-effect:1`. Whether it was.
+    pub fn run_killed_at<S: AsRef<str>>(&self, point: &str, args: &[S]) -> (bool, Ran) {
+        let ran = self.run_with(args, &[("RUNSHEET_CRASH_AT", point)]);
+        (ran.was_killed(), ran)
+    }
+
+    /// Starts it.
+    pub fn start<S: AsRef<str>>(&self, args: &[S]) -> Live {
+        let words: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+        Live::start(&mut self.command(args), &words)
+    }
+
+    /// Resumes until the run asks for nobody any more, killed at this point each time.
+    pub fn resume_killed_again_and_again(&self, point: &str) -> Ran {
+        for _ in 0..100 {
+            let (killed, ran) = self.run_killed_at(point, &["resume"]);
+            if !killed {
+                return ran;
+            }
+        }
+        panic!("a run that is killed at {point} of each resume comes to no end: {}", self.run(&["status"]));
+    }
+
+    /// The run as `status` tells it.
+    pub fn status_json(&self) -> Value {
+        self.run(&["status", "-o", "json"]).code(0).json()
+    }
+
+    /// The status of a step, as `status` tells it.
+    pub fn step_status(&self, path: &str) -> String {
+        step_of(&self.status_json(), path)["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the run is as wanted; it as `status` tells it then.
+    pub fn until_status(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ran = self.run(&["status", "-o", "json"]);
+            let status = (ran.code == Some(0)).then(|| ran.json());
+            match status {
+                Some(status) if is(&status) => return status,
+                _ => assert!(Instant::now() < deadline, "waited in vain until {what}; it is {ran}"),
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Waits until the step has this status.
+    pub fn until_step(&self, path: &str, status: &str) -> Value {
+        self.until_status(&format!("{path} is {status}"), |run| step_of(run, path)["status"] == status)
+    }
+
+    /// The folder of the sandbox.
+    pub fn sandbox_folder(&self) -> PathBuf {
+        self.root().join("state/sandbox")
+    }
+
+    /// The sandbox's effect log: what was changed, by which request.
+    pub fn effects(&self) -> Vec<Effect> {
+        sandbox::effects(&self.sandbox_folder()).expect("the effect log")
+    }
+
+    /// The effects on the field of an object, as `from→to`: `spec.replicas` of `production/deployment/ticket-service`.
+    pub fn effects_on(&self, field: &str) -> Vec<String> {
+        self.effects().iter().filter(|effect| effect.field == field).map(|effect| format!("{}→{}", effect.from, effect.to)).collect()
+    }
+
+    /// A fault of the running sandbox, in the words of `sandbox fault`.
+    pub fn fault(&self, words: &[&str]) {
+        let fault = Fault::parse(words).expect("a fault");
+        block_on(sandbox::fault::add(&self.sandbox_folder(), &fault)).expect("the sandbox takes the fault");
+    }
+
+    /// Ends all faults of the running sandbox.
+    pub fn clear_faults(&self) {
+        block_on(sandbox::fault::clear(&self.sandbox_folder())).expect("the sandbox clears its faults");
+    }
+
+    /// The Deployments of the running sandbox, in words: `production/ticket-service 2/2 ready`.
+    pub fn deployments(&self) -> Vec<String> {
+        let status = block_on(sandbox::status(&self.sandbox_folder())).expect("the sandbox answers");
+        status.live.expect("the sandbox runs").overview.deployments
+    }
+
+    fn start_sandbox(&mut self, speed: u32) {
+        let folder = self.sandbox_folder();
+        let dir = folder.to_string_lossy().into_owned();
+        let child = self
+            .command(&["sandbox", "serve", "--dir", &dir, "--speed", &speed.to_string(), "--idle", "300"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the sandbox starts");
+        self.sandbox = Some(child);
+        until("the sandbox answers", || block_on(sandbox::status(&folder)).is_ok_and(|status| status.live.is_some()));
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.sandbox.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // One that a run started is nobody's child; it answers who it is before it is told to end.
+        if self.sandbox_folder().is_dir() {
+            let _ = block_on(sandbox::down(&self.sandbox_folder()));
+        }
+    }
+}
+
+/// A step of a run as `status` tells it; null where there is none.
+pub fn step_of<'a>(status: &'a Value, path: &str) -> &'a Value {
+    status["steps"].as_array().into_iter().flatten().find(|step| step["path"] == path).unwrap_or(&Value::Null)
+}
+
+/// Waits until it is so.
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(15));
+    }
+}
+
+/// Does each, at most so many at once; a panic of one is the panic of all.
+pub fn in_parallel<T: Send + Sync>(width: usize, all: &[T], each: impl Fn(&T) + Sync) {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..width.min(all.len()) {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    each(one);
+                }
+            });
+        }
+    });
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
