@@ -5,9 +5,11 @@
 #![expect(dead_code, reason = "a builder has what some test file needs, and not each needs all")]
 
 mod live;
+mod points;
 mod ran;
 
 pub use live::Live;
+pub use points::at_every_point;
 pub use ran::Ran;
 
 use std::ffi::OsString;
@@ -77,6 +79,17 @@ impl Stage {
         self
     }
 
+    /// A stage with the repository's `pre-event`, which looks as often as a check may, and a quick sandbox.
+    pub fn quick_pre_event() -> Self {
+        let stage = Self::pre_event();
+        let file = stage.root().join("playbooks/pre-event.yaml");
+        let text = std::fs::read_to_string(&file).expect("the playbook");
+        let quick = text.replace("every: 500ms", "every: 100ms").replace("every: 200ms", "every: 100ms");
+        assert_ne!(quick, text, "pre-event looks as often as it is replaced here");
+        std::fs::write(file, quick).expect("the playbook");
+        stage.sandbox(20)
+    }
+
     /// A variable of the environment of everything that is run from now on.
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
@@ -133,6 +146,17 @@ impl Stage {
     pub fn start<S: AsRef<str>>(&self, args: &[S]) -> Live {
         let words: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         Live::start(&mut self.command(args), &words)
+    }
+
+    /// Resumes until the run asks for nobody any more, killed at this point each time.
+    pub fn resume_killed_again_and_again(&self, point: &str) -> Ran {
+        for _ in 0..100 {
+            let (killed, ran) = self.run_killed_at(point, &["resume"]);
+            if !killed {
+                return ran;
+            }
+        }
+        panic!("a run that is killed at {point} of each resume comes to no end: {}", self.run(&["status"]));
     }
 
     /// The run as `status` tells it.

@@ -7,7 +7,6 @@ use std::process::ExitStatus;
 use serde_json::Value;
 
 /// A process that has ended.
-#[must_use]
 pub struct Ran {
     /// Its exit code; none where a signal ended it.
     pub code: Option<i32>,

@@ -1,0 +1,34 @@
+//! Killing at every point: each commit and each effect, before and after.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// The kinds of points at which the engine can be killed.
+pub const KINDS: [&str; 4] = ["commit", "before-commit", "effect", "before-effect"];
+/// More of one kind than any run of a test has: reached, the test would not end.
+const MOST: u32 = 200;
+
+/// Calls it with `commit:1`, `commit:2`, … until it says that nothing was killed any more, and so for each kind of point, some at once. How many points
+/// of each kind there were.
+pub fn at_every_point(width: usize, was_killed: impl Fn(&str) -> bool + Sync) -> BTreeMap<&'static str, u32> {
+    let next: [AtomicU32; KINDS.len()] = std::array::from_fn(|_| AtomicU32::new(1));
+    let over: [AtomicBool; KINDS.len()] = std::array::from_fn(|_| AtomicBool::new(false));
+    let killed = Mutex::new(BTreeMap::from(KINDS.map(|kind| (kind, 0))));
+    std::thread::scope(|scope| {
+        for _ in 0..width {
+            scope.spawn(|| {
+                while let Some(kind) = (0..KINDS.len()).find(|kind| !over[*kind].load(Ordering::SeqCst)) {
+                    let count = next[kind].fetch_add(1, Ordering::SeqCst);
+                    assert!(count <= MOST, "there seem to be more than {MOST} points of kind {}", KINDS[kind]);
+                    if was_killed(&format!("{}:{count}", KINDS[kind])) {
+                        *killed.lock().expect("no panic while it is held").entry(KINDS[kind]).or_default() += 1;
+                    } else {
+                        over[kind].store(true, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    killed.into_inner().expect("no panic while it was held")
+}
