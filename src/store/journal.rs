@@ -155,13 +155,14 @@ impl Store {
         self.writer.as_ref().ok_or_else(|| JournalError::Unusable { file: self.file().to_owned(), why: why() })
     }
 
-    /// Reads on a thread that may wait for the disk.
+    /// Reads on a thread that may wait for the disk: one of the runtime's, or the caller's own where it has no runtime.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Readers) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return question(&self.readers) };
         let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || question(&readers)).await.unwrap_or(Err(JournalError::Stopped))
+        runtime.spawn_blocking(move || question(&readers)).await.unwrap_or(Err(JournalError::Stopped))
     }
 }
 
