@@ -3,7 +3,10 @@
 mod commands;
 mod errors;
 mod errors_playbook;
+mod errors_store;
 mod errors_target;
+mod errors_usage;
+mod exit_codes;
 mod kills;
 mod layers;
 mod processes;
