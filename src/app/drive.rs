@@ -125,7 +125,12 @@ impl App {
         let thread = std::thread::Builder::new()
             .name("machine".to_owned())
             .stack_size(STACK)
-            .spawn(move || drive(state, setup))
+            .spawn(move || {
+                // What an action does at once it does on this thread, with the runtime's timers.
+                let runtime = setup.runtime.clone();
+                let _entered = runtime.enter();
+                drive(state, setup)
+            })
             .map_err(|error| AppError::System { what: "no thread for the run".to_owned(), why: error.to_string() })?;
         match thread.join() {
             Ok(result) => Ok(result?),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the step is looked for in the run that is meant, never in several at once.
 
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Map, Value};
 
 use super::context::Context;
@@ -9,7 +10,7 @@ use super::exit_code::Asked;
 use super::failure::Failure;
 use super::instruct::instruct;
 use super::run::pair;
-use super::{ask, select};
+use super::{ask, complete, select};
 use crate::app::App;
 use crate::model::id::StepPath;
 use crate::model::instruction::Command;
@@ -25,10 +26,10 @@ Examples:
   runsheet approve 3fa9c1d2 go_live   that step of that run")]
 pub struct GateArgs {
     /// The run, where two are given; else the step [default: the only open run]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::steps_or_runs))]
     first: Option<String>,
     /// The step that waits [default: the only one that does]
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCompleter::new(complete::steps))]
     second: Option<String>,
     /// Why; it is kept with the run
     #[arg(short, long, value_name = "TEXT")]
@@ -40,10 +41,10 @@ pub struct GateArgs {
 #[command(allow_missing_positional = true)]
 pub struct StepArgs {
     /// The run [default: the only open one in which the step can be told this]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::steps_or_runs))]
     run: Option<String>,
     /// The step, as `status` names it
-    #[arg(value_name = "STEP", required = true)]
+    #[arg(value_name = "STEP", required = true, add = ArgValueCompleter::new(complete::steps))]
     step: String,
     /// Why; it is kept with the run. `skip` needs it, and `retry` of a step whose outcome is unknown
     #[arg(short, long, value_name = "TEXT")]
@@ -55,10 +56,10 @@ pub struct StepArgs {
 #[command(allow_missing_positional = true)]
 pub struct DoneArgs {
     /// The run [default: the only open one in which the step can be told this]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::steps_or_runs))]
     run: Option<String>,
     /// The step, as `status` names it
-    #[arg(value_name = "STEP", required = true)]
+    #[arg(value_name = "STEP", required = true, add = ArgValueCompleter::new(complete::steps))]
     step: String,
     /// An output for later steps: JSON, or text; may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]

@@ -1,7 +1,9 @@
 //! `runs`: lists runs; `runs verify`: checks their journals.
 
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
+use super::complete;
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
@@ -18,7 +20,7 @@ pub struct Args {
     #[arg(long)]
     open: bool,
     /// Only those of this playbook
-    #[arg(long, value_name = "PLAYBOOK")]
+    #[arg(long, value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
     playbook: Option<String>,
     /// At most so many, the latest first
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
@@ -30,7 +32,7 @@ enum Command {
     /// Check every event of a run, or of all, against the hash chain
     Verify {
         /// The run [default: all]
-        #[arg(value_name = "RUN")]
+        #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
         run: Option<String>,
     },
 }

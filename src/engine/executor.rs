@@ -16,7 +16,7 @@ use super::dispatcher::Message;
 use super::held_locks::{HeldLocks, InUse};
 use super::large_outputs;
 use super::planning::as_given;
-use super::step_log::StepLog;
+use super::step_log::{StepLog, step_folder};
 use crate::environment::{Redactor, SecretValues};
 use crate::machine::decide::{Answer, Input};
 use crate::machine::idempotency_key;
@@ -64,24 +64,9 @@ impl Executor {
         self.actions.get(name).cloned()
     }
 
-    /// A step's folder: its path, with what a file name cannot hold replaced.
-    fn folder(&self, step: &StepPath) -> PathBuf {
-        let plain: String = step
-            .as_str()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']') { c } else { '~' })
-            .collect();
-        if plain == step.as_str() && plain.len() < 100 && !plain.starts_with('.') {
-            return self.files.join(plain);
-        }
-        let hash = crate::model::id::ContentHash::of(step.as_str().as_bytes());
-        let short: String = plain.chars().take(80).collect();
-        self.files.join(format!("{}~{}", short.trim_start_matches('.'), &hash.0[..8]))
-    }
-
     /// A context for reading, outside of any attempt.
     pub fn context_of(&self, step: &StepPath, occurrence: u32) -> Context {
-        let files = self.folder(step);
+        let files = step_folder(&self.files, step);
         Context {
             run: self.run,
             step: step.clone(),

@@ -18,3 +18,4 @@ mod step_log;
 
 pub use dispatcher::{Ended, EngineError, Setup, Stay, Stop, drive};
 pub use planning::ActionPlanning;
+pub use step_log::step_folder;
