@@ -18,11 +18,7 @@ fn holds(text: &str) -> Condition {
 }
 
 fn at(time: &str, not_after: Option<&str>, if_late: IfLate) -> Option<At> {
-    Some(At {
-        time: Template::Literal(json!(time)),
-        not_after: not_after.map(|time| Template::Literal(json!(time))),
-        if_late,
-    })
+    Some(At { time: Template::Literal(json!(time)), not_after: not_after.map(|time| Template::Literal(json!(time))), if_late })
 }
 
 #[test]
@@ -119,7 +115,8 @@ fn a_step_waits_for_its_time_and_what_is_late_runs_asks_or_is_skipped() {
 fn a_time_that_came_while_nobody_ran_it_is_late_all_the_same() {
     let timed = Step { at: at("2027-01-15T09:00:00Z", Some("2027-01-15T09:30:00Z"), IfLate::Ask), ..set("a", "x", 1) };
     let driver = Driver::start(definition(vec![timed]), World::of(&[("x", 0)]));
-    let waiting = driver.journal.iter().position(|commit| commit.events.iter().any(|event| matches!(event, Event::StepWaiting { .. }))).unwrap();
+    let waiting =
+        driver.journal.iter().position(|commit| commit.events.iter().any(|event| matches!(event, Event::StepWaiting { .. }))).unwrap();
     let hours_later = "2027-01-15T14:00:00Z".parse().unwrap();
     let recovered = Driver::recover(driver.journal[..=waiting].to_vec(), World::of(&[("x", 0)]), &driver.definition, hours_later);
     assert_eq!((recovered.status(), recovered.step("a")), (RunStatus::Waiting, StepStatus::Waiting));
