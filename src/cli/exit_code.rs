@@ -27,13 +27,16 @@ pub const INTERRUPTED: u8 = 130;
 /// The table as `--help` prints it.
 pub const TABLE: &str = "\
 Exit codes:
-    0  succeeded; `rollback` and `cancel` that completed; an instruction that was taken; questions answered
-    1  the run failed: paused by a failure, rolled back after one, failed, cancelled, or succeeded with failures
+    0  succeeded; `rollback` and `cancel` that completed; an instruction taken;
+       a question answered
+    1  the run failed: paused by a failure, rolled back after one, failed,
+       cancelled, or succeeded with failures
     2  usage, or no such run
     3  invalid or unknown playbook, invalid or missing parameters or secrets
     4  paused on request, or waiting (time, gate): `resume` goes on
     5  stuck, or an unknown outcome: an operator must decide
-    6  refused: lock held, owner alive, wrong target, forgotten `--env`, confirmation denied, instruction refused
+    6  refused: lock held, owner alive, wrong target, forgotten `--env`,
+       confirmation denied, instruction refused
     7  the store failed: locked, full, damaged, newer
   130  interrupted by Ctrl-C (the run is paused)";
 
