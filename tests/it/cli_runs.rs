@@ -111,6 +111,7 @@ fn ctrl_c_pauses_and_a_killed_run_is_resumed() {
     let run = test.start(["run", "holds"]);
     until("the step runs", || test.step("hold") == "running");
     run.interrupt();
+    until("it is to pause", || test.status()["status"] == "paused");
     std::fs::write(&go, "").unwrap();
     run.end().code(130).stdout_has("runsheet resume");
     assert_eq!(test.step("after"), "pending");
