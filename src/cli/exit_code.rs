@@ -2,6 +2,7 @@
 //!
 //! Must not: change the meaning of a code. Invariant: every ending of a run has exactly one code, whatever command came to it.
 
+use crate::app::sandbox::SandboxError;
 use crate::app::{AppError, Ended, FindError, JournalError, OwnershipError};
 use crate::model::status::RunStatus;
 
@@ -108,6 +109,7 @@ pub fn of_error(error: &AppError) -> u8 {
         AppError::Owned(OwnershipError::Unusable { .. }) | AppError::Lock(_) => STORE,
         AppError::Journal(error) | AppError::Find(FindError::Journal(error)) => of_journal(error),
         AppError::Find(_) => USAGE,
+        AppError::Sandbox(SandboxError::Option(_)) => USAGE,
         AppError::Sandbox(_) | AppError::System { .. } => FAILED,
     }
 }

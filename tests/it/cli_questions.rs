@@ -99,3 +99,17 @@ fn names_and_ids_complete() {
     assert!(complete(&["skip", &run, "o"]).contains("one"));
     assert_eq!(complete(&["actions", "k8s.s"]).trim(), "k8s.scale");
 }
+
+#[test]
+fn places_colours_and_forms_can_be_named() {
+    let test = Test::new().playbook("two", TWO);
+    test.run(["run", "two", "--state", "elsewhere/runs.db"]).code(0);
+    assert!(test.path("elsewhere/runs.db").exists() && !test.path("state").exists());
+    let test = test.env("RUNSHEET_STATE", "elsewhere/runs.db");
+    test.run(["status"]).code(0).stdout_has("two");
+    test.run(["status", "--color", "always"]).code(0).stdout_has("\u{1b}[");
+    let plain = test.json(["runs"]);
+    assert_eq!(plain[0]["playbook"], "two");
+    test.run(["runs", "--playbook", "other"]).code(0).stdout_has("No such runs");
+    test.run(["sandbox", "up", "--speed", "0"]).code(2).stderr_has("0.01");
+}
