@@ -32,7 +32,7 @@ pub fn failure(error: &clap::Error) -> Option<Failure> {
         _ => None,
     };
     hints.push(format!("`{} --help` tells more", command.unwrap_or_else(|| "runsheet".to_owned())));
-    Some(Failure::usage(what.join("\n")).hint(hints.join("\n")))
+    Some(Failure::usage(what.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")).hint(hints.join("\n")))
 }
 
 /// `runsheet run` from its usage line.

@@ -142,10 +142,10 @@ impl Executor {
         // Redacted first: what goes to a file is as free of secrets as what goes to the journal.
         match redacted(answer, &self.redactor) {
             Answer::Applied(Applied::Applied { outputs }) => {
-                Answer::Applied(Applied::Applied { outputs: large_outputs::keep(&self.folder(&task.step), outputs) })
+                Answer::Applied(Applied::Applied { outputs: large_outputs::keep(&step_folder(&self.files, &task.step), outputs) })
             }
             Answer::Verified(Ok(Verdict::Present { outputs })) => {
-                Answer::Verified(Ok(Verdict::Present { outputs: large_outputs::keep(&self.folder(&task.step), outputs) }))
+                Answer::Verified(Ok(Verdict::Present { outputs: large_outputs::keep(&step_folder(&self.files, &task.step), outputs) }))
             }
             other => other,
         }

@@ -1,5 +1,8 @@
 //! Every integration test, in one binary: a file for each feature.
 
+mod cli_questions;
+mod cli_root;
+mod cli_runs;
 mod commands;
 mod errors;
 mod errors_playbook;
