@@ -57,8 +57,8 @@ mod tests {
 
     #[test]
     fn says_what_is_near_and_where_help_is() {
-        let failure = of(&["rnu", "pre-event"]).unwrap();
-        assert_eq!(failure.what, "unrecognized subcommand 'rnu'");
+        let failure = of(&["rum", "pre-event"]).unwrap();
+        assert_eq!(failure.what, "unrecognized subcommand 'rum'");
         assert!(failure.hint.as_deref().unwrap().contains("'run'"), "{:?}", failure.hint);
         let failure = of(&["run"]).unwrap();
         assert!(failure.what.contains("<PLAYBOOK>"), "{}", failure.what);
