@@ -219,7 +219,10 @@ pub(super) struct Detail {
     /// An attempt has worked: whatever fails now, it is not made again unless the target says that it is gone.
     pub done: bool,
     pub failure: Option<Failure>,
+    /// Tries at taking it back.
     pub revert_attempt: u32,
+    /// Of these, not counted against the limit: an operator has asked for another round since.
+    pub revert_lost: u32,
     pub revert_intent: Option<Arc<Intent>>,
     pub revert_gate_cleared: bool,
     pub kept_blocks: bool,

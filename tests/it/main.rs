@@ -15,5 +15,6 @@ mod kills_faults;
 mod kills_once;
 mod layers;
 mod processes;
+mod rollback_actions;
 mod rollbacks;
 mod support;
