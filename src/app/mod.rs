@@ -10,6 +10,8 @@ mod locations;
 mod operator;
 mod playbooks;
 mod prepare;
+mod runs;
+pub mod sandbox;
 mod target;
 
 use std::sync::OnceLock;
@@ -21,7 +23,14 @@ pub use locations::Locations;
 pub use operator::operator;
 pub use prepare::{Prepared, Request};
 
-use crate::ports::journal::JournalError;
+// The words of the layers beneath in which this one speaks: `cli` and `server` know no other module.
+pub use crate::engine::ownership::{OwnedBy, Owner, OwnershipError};
+pub use crate::engine::{Ended, Stay, Stop};
+pub use crate::playbook::{BindError, Diagnostic, Diagnostics, LoadError, render};
+pub use crate::ports::journal::JournalError;
+pub use crate::ports::observer::{Observer, Progress};
+pub use crate::store::{Filter, FindError, RunSummary, Runs};
+
 use crate::store::{Access, Store};
 
 /// Everything that commands need. Made for each invocation; what it holds is opened when it is first needed.

@@ -1,8 +1,116 @@
-//! The command line: a file for each command.
+//! The command line: a file for each command, exit codes.
+//!
+//! Architecture invariant: what runs and plays is in `app`; here is only what people type and see. A question starts no runtime and no client.
+
+mod answer;
+mod args;
+mod ask;
+mod cancel;
+mod context;
+mod crash;
+mod drive;
+pub mod exit_code;
+mod failure;
+mod instruct;
+mod output;
+mod resume;
+mod rollback;
+mod run;
+mod runs;
+mod sandbox;
+mod select;
+mod status;
+mod usage;
+mod watch;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use args::{Cli, Command};
+use context::Context;
+use failure::Failure;
+use output::{Format, Output};
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    crash::install();
+    log();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(wrong(&error)),
+    };
+    cli.globals.color.install();
+    let cx = Context::new(cli.globals);
+    let code = match crash::caught(|| dispatch(&cx, cli.command)) {
+        Ok(code) => code,
+        Err(failure) => {
+            tell(&cx.output, &failure);
+            failure.code
+        }
+    };
+    let lost = output::is_lost() && code == exit_code::SUCCEEDED;
+    ExitCode::from(if lost { exit_code::FAILED } else { code })
+}
+
+fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Run(args) => run::run(cx, args),
+        Command::Resume(args) => resume::run(cx, args),
+        Command::Runs(args) => runs::run(cx, args),
+        Command::Status(args) => status::run(cx, args),
+        Command::Approve(args) => answer::approve(cx, args),
+        Command::Reject(args) => answer::reject(cx, args),
+        Command::Retry(args) => answer::retry(cx, args),
+        Command::Skip(args) => answer::skip(cx, args),
+        Command::MarkDone(args) => answer::mark_done(cx, args),
+        Command::Rollback(args) => rollback::run(cx, args),
+        Command::Cancel(args) => cancel::run(cx, args),
+        Command::Sandbox(command) => sandbox::run(cx, command),
+    }
+}
+
+/// A failure, in the form that was asked for.
+fn tell(output: &Output, failure: &Failure) {
+    if output.is_text() {
+        output.note(&failure.text(&output.err));
+    } else {
+        output.json(&failure.json());
+    }
+}
+
+/// A command line that could not be parsed; gives the exit code.
+fn wrong(error: &clap::Error) -> u8 {
+    match usage::failure(error) {
+        Some(failure) => {
+            tell(&Output::new(format_of_args()), &failure);
+            failure.code
+        }
+        None => {
+            let asked = error.exit_code() == 0;
+            let _ = error.print();
+            if asked { exit_code::SUCCEEDED } else { exit_code::USAGE }
+        }
+    }
+}
+
+/// The form that a command line asks for which cannot be parsed.
+fn format_of_args() -> Format {
+    let args: Vec<String> = std::env::args().collect();
+    let asked = |format: &str| {
+        args.iter().any(|arg| *arg == format!("-o{format}") || *arg == format!("--output={format}"))
+            || args.windows(2).any(|pair| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == format)
+    };
+    match (asked("json"), asked("jsonl")) {
+        (true, _) => Format::Json,
+        (_, true) => Format::Jsonl,
+        _ => Format::Text,
+    }
+}
+
+/// What RUNSHEET_LOG asks for (`debug`, `runsheet::engine=trace`) goes to standard error; nothing by default.
+fn log() {
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("RUNSHEET_LOG") else { return };
+    // Only a second subscriber is refused, and there is none.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

@@ -162,7 +162,12 @@ pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
     let (to, inputs) = channel();
     let holder = format!("run {} of {}, process {} on {}", run.short(), state.spec.playbook, std::process::id(), setup.host);
     let locks = HeldLocks::new(Arc::clone(&setup.locks), holder);
-    take_foreseeable(&state, &locks, setup.wait_for_locks)?;
+    if let Err(error) = take_foreseeable(&state, &locks, setup.wait_for_locks) {
+        if let (EngineError::Locked { .. }, 1) = (&error, state.folded) {
+            refuse(&setup, run, &error)?;
+        }
+        return Err(error);
+    }
     let executor = Arc::new(Executor {
         run,
         actions: setup.actions.clone(),
@@ -200,6 +205,15 @@ pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
     mailbox.abort();
     dispatcher.aborts.values().for_each(AbortHandle::abort);
     result
+}
+
+/// Ends a run that could not even begin, so that it is not left open.
+fn refuse(setup: &Setup, run: RunId, why: &EngineError) -> Result<(), EngineError> {
+    let events = vec![Event::RunStatusChanged { status: RunStatus::Cancelled, reason: Some(format!("refused at the start: {why}")) }];
+    let append = Append { run, after: 1, epoch: setup.epoch, at: setup.clock.now(), events, taken: Vec::new() };
+    let records = block_on(setup.journal.append(append))?;
+    setup.observer.committed(run, &records);
+    Ok(())
 }
 
 /// Takes the locks of everything that the run is known to change, in sorted order.

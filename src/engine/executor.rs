@@ -122,13 +122,18 @@ impl Executor {
         let _ = self.to.send(Message::Input(Input::Answer { node, token, answer }));
     }
 
-    /// The answer of an action that does no input or output: ready at once.
-    pub fn immediate(self: &Arc<Self>, task: &Task) -> Option<Answer> {
-        let (What::Apply { action, .. } | What::Verify { action, .. }) = &task.what else { return None };
-        if !self.actions.get(action)?.entry().immediate {
-            return None;
-        }
-        self.answer(task.clone()).now_or_never()
+    /// The answer of an action that does no input or output: ready at once, on the caller's thread, without a task or a timer of its own.
+    pub fn immediate(&self, task: &Task) -> Option<Answer> {
+        let What::Apply { action, inputs, intent } = &task.what else { return None };
+        let action = self.actions.get(action).filter(|action| action.entry().immediate)?;
+        let inputs = match self.inputs(inputs) {
+            Ok(inputs) => inputs,
+            Err(failure) => return Some(Answer::Applied(Applied::NotApplied { failure })),
+        };
+        let context = self.context(task);
+        let applying = std::panic::AssertUnwindSafe(action.apply(&context, &inputs, intent)).catch_unwind();
+        let outcome = applying.now_or_never()?.unwrap_or_else(|_| Applied::Unknown { failure: panicked() });
+        Some(redacted(Answer::Applied(outcome), &self.redactor))
     }
 
     async fn answer(self: &Arc<Self>, task: Task) -> Answer {
@@ -136,7 +141,7 @@ impl Executor {
         let answer = match std::panic::AssertUnwindSafe(self.attempt(&task)).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => {
-                let failure = Failure::permanent("the action panicked: this is a fault of runsheet (or of its plugin)");
+                let failure = panicked();
                 match what {
                     What::Observe { .. } => Answer::Observed(Err(failure)),
                     What::Check { .. } => Answer::Checked(Err(failure)),
@@ -228,9 +233,7 @@ impl Executor {
                 if task.effect == Effect::Read { Applied::NotApplied { failure } } else { Applied::Unknown { failure } }
             }
         };
-        if !action.entry().immediate {
-            crash::point("effect");
-        }
+        crash::point("effect");
         outcome
     }
 
@@ -365,6 +368,10 @@ impl Executor {
             Err(failure) => Ok(Some(failure)),
         }
     }
+}
+
+fn panicked() -> Failure {
+    Failure::permanent("the action panicked: this is a fault of runsheet (or of its plugin)")
 }
 
 fn missing(name: &str) -> Failure {

@@ -13,10 +13,16 @@ use super::uses::{self, Fact, Use};
 use super::{evaluate, parse};
 use crate::model::template::{Segment, Source, Template};
 
-/// How many parsed expressions are kept.
-const KEPT: usize = 16_384;
+/// How much text the parsed expressions that are kept may have, in bytes. More than the largest playbook holds, so that a run parses each once.
+const KEPT: usize = 2 << 20;
 
-static PARSED: LazyLock<RwLock<HashMap<String, Arc<Expression>>>> = LazyLock::new(RwLock::default);
+#[derive(Default)]
+struct Parsed {
+    by_text: HashMap<String, Arc<Expression>>,
+    bytes: usize,
+}
+
+static PARSED: LazyLock<RwLock<Parsed>> = LazyLock::new(RwLock::default);
 
 /// A parsed expression.
 #[derive(Debug)]
@@ -63,7 +69,7 @@ impl Expression {
     /// # Errors
     /// [`ParseError`]
     pub fn parse(text: &str) -> Result<Arc<Self>, ParseError> {
-        let known = PARSED.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(text).cloned();
+        let known = PARSED.read().unwrap_or_else(std::sync::PoisonError::into_inner).by_text.get(text).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
@@ -72,10 +78,13 @@ impl Expression {
         collect(&tree, &mut references);
         let expression = Arc::new(Self { text: text.to_owned(), tree, references });
         let mut parsed = PARSED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if parsed.len() >= KEPT {
-            parsed.clear();
+        if parsed.bytes + text.len() > KEPT {
+            *parsed = Parsed::default();
         }
-        parsed.insert(text.to_owned(), expression.clone());
+        // Two threads may have parsed the same text: it counts once.
+        if parsed.by_text.insert(text.to_owned(), expression.clone()).is_none() {
+            parsed.bytes += text.len().max(1);
+        }
         Ok(expression)
     }
 

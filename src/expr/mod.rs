@@ -2,6 +2,7 @@
 //!
 //! Invariant: no input can panic, overflow a stack, or take longer than its counted cost allows. Nothing outside this module names the `cel` crate.
 
+mod arithmetic;
 mod bindings;
 mod compile;
 mod evaluate;

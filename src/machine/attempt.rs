@@ -3,24 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::draft::Draft;
 use super::forward::later;
 use super::key;
+use super::outputs::trim;
 use super::state::{Mode, NodeId, Stage};
-use super::task::{Check, PlanRequest, What};
-use crate::expr::{Bindings, References, Root, references};
+use super::task::{PlanRequest, What};
+use crate::expr::{Bindings, Root};
 use crate::model::catalogue::ActionEntry;
 use crate::model::event::{Event, Phase, Success};
 use crate::model::inputs::ResolvedInputs;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
-use crate::model::step::{Condition, Effect, OnFailure, Rollback, Uses, Wait};
-use crate::model::template::Template;
-
-/// The outputs that a run's state keeps of one step, as JSON, in bytes. What is larger is in the step's files.
-const OUTPUTS_LIMIT: usize = 4096;
+use crate::model::step::{Effect, OnFailure, Rollback, Uses};
 
 impl Draft<'_> {
     /// Starts a leaf that has an action, with its first attempt on its way where nothing has to be read before.
@@ -64,7 +61,7 @@ impl Draft<'_> {
         self.observe(id, entry);
     }
 
-    fn observe(&mut self, id: NodeId, entry: &ActionEntry) {
+    pub fn observe(&mut self, id: NodeId, entry: &ActionEntry) {
         let inputs = self.inputs_of(id);
         let objects = {
             let mut objects = (entry.touches)(&inputs.value, self.state.spec.target.as_ref());
@@ -321,105 +318,6 @@ impl Draft<'_> {
         self.emit(Event::RetryScheduled { step, attempt: made + 1, until: later(self.now, delay), failure });
     }
 
-    /// Looks at the next condition of the phase in which the step stands.
-    pub fn next_check(&mut self, id: NodeId) {
-        let (phase, index) = match self.state.node(id).stage {
-            Stage::Check(phase, index) => (phase, index),
-            Stage::Applied | Stage::Observe => (Phase::After, 0),
-            _ => return,
-        };
-        let step = self.state.step(id);
-        let conditions: &[Condition] = match (&step.uses, phase) {
-            (Uses::Wait(Wait::That(condition)), _) => std::slice::from_ref(&**condition),
-            (_, Phase::Before) => &step.before,
-            (_, Phase::After) => &step.after,
-        };
-        let Some(condition) = conditions.get(index as usize).cloned() else {
-            return match phase {
-                Phase::Before => match self.entry(id) {
-                    Some(entry) => self.observe(id, &entry),
-                    None => {}
-                },
-                Phase::After if matches!(self.state.step(id).uses, Uses::Wait(_)) => self.succeed(id, Value::Null, None),
-                Phase::After => self.conclude(id),
-            };
-        };
-        match self.prepare(id, &condition) {
-            Err(failure) => self.check_failed(id, phase, failure),
-            Ok(check) => {
-                let limit = self.state.time_left(id, self.now);
-                self.issue(id, What::Check { phase, index, check: Arc::new(check) }, Effect::Read, limit);
-            }
-        }
-    }
-
-    /// The action has worked and its conditions hold: the step has succeeded with the outputs that were recorded with the attempt.
-    fn conclude(&mut self, id: NodeId) {
-        let detail = self.state.node(id).detail.as_ref();
-        let (outputs, recovered) = detail.map_or((Value::Null, false), |detail| ((*detail.outputs).clone(), detail.recovered));
-        let how = recovered.then_some(Success::Recovered);
-        self.emit(Event::StepSucceeded { step: self.path(id), outputs, how });
-    }
-
-    fn prepare(&self, id: NodeId, condition: &Condition) -> Result<Check, Failure> {
-        let mut wanted: References = references(&Template::Expression(condition.that.clone()));
-        if let Some(message) = &condition.message {
-            let more = references(message);
-            wanted.roots.extend(more.roots);
-            wanted.steps.extend(more.steps);
-        }
-        let mut bindings = self.state.bindings(id, &wanted);
-        if wanted.roots.contains(&Root::Prior) {
-            bindings = bindings.with(Root::Prior, self.intent_of(id).prior.clone());
-        }
-        let reading = match &condition.reading {
-            Some(reading) => {
-                let inputs = self.state.inputs(id, &reading.with, &reading.secrets, Bindings::new())?;
-                Some((reading.uses.clone(), Arc::new(inputs)))
-            }
-            None => self.state.action(id).map(|action| (action.to_owned(), self.inputs_of(id))),
-        };
-        Ok(Check {
-            that: condition.that.clone(),
-            message: condition.message.clone(),
-            bindings,
-            within: condition.within.map(|span| span.0),
-            every: condition.every.0,
-            hold: condition.hold.map(|span| span.0),
-            reading,
-        })
-    }
-
-    pub fn checked(&mut self, id: NodeId, result: Result<(), Failure>) {
-        let (phase, index) = match self.state.node(id).stage {
-            Stage::Check(phase, index) => (phase, index),
-            Stage::Applied | Stage::Observe => (Phase::After, 0),
-            _ => return,
-        };
-        match result {
-            Ok(()) => {
-                self.emit(Event::CheckPassed { step: self.path(id), phase, index });
-                if phase == Phase::Before && !self.may_go_on(id) {
-                    return;
-                }
-                self.next_check(id);
-            }
-            Err(failure) => self.check_failed(id, phase, failure),
-        }
-    }
-
-    fn check_failed(&mut self, id: NodeId, phase: Phase, failure: Failure) {
-        let construct = matches!(self.state.step(id).uses, Uses::Wait(_));
-        let (what, applied) = match phase {
-            _ if construct => ("the condition did not come to hold", false),
-            Phase::Before => ("a check before the step did not hold, and nothing was done", false),
-            Phase::After => ("the action was done, but a check after it did not hold", true),
-        };
-        let message = format!("{what}: {failure}");
-        let applied = applied && self.state.node(id).may_have_run();
-        self.fail(id, Failure { message, ..failure }, applied);
-    }
-
     /// A construct, or whatever has nothing to check, has succeeded: the step's own outputs are worked out.
     pub fn succeed(&mut self, id: NodeId, outputs: Value, how: Option<Success>) {
         match self.outputs(id, outputs) {
@@ -429,32 +327,6 @@ impl Draft<'_> {
                 self.fail(id, failure, applied);
             }
         }
-    }
-
-    /// The action's outputs with the step's own, within the limit.
-    fn outputs(&self, id: NodeId, outputs: Value) -> Result<Value, Failure> {
-        let declared = &self.state.step(id).outputs;
-        if declared.is_empty() {
-            return Ok(trim(outputs, &[]));
-        }
-        let mut all = match &outputs {
-            Value::Object(map) => map.clone(),
-            _ => Map::new(),
-        };
-        let prior = self.intent_of(id).prior.clone();
-        for (name, template) in declared {
-            let extra = Bindings::new().with(Root::Result, outputs.clone()).with(Root::Prior, prior.clone());
-            let value = self.state.resolve(id, template, extra);
-            all.insert(name.clone(), value.map_err(|failure| Failure { message: format!("output `{name}`: {failure}"), ..failure })?);
-        }
-        let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
-        let trimmed = trim(Value::Object(all), &names);
-        let size = trimmed.to_string().len();
-        if size > OUTPUTS_LIMIT {
-            let failure = Failure::permanent(format!("its outputs take {size} bytes, and a step may keep {OUTPUTS_LIMIT}"));
-            return Err(failure.hint("let `outputs` pick the values that later steps need"));
-        }
-        Ok(trimmed)
     }
 
     /// The step has failed; what that means for the run follows from its rule.
@@ -490,27 +362,4 @@ impl Draft<'_> {
             }
         }
     }
-}
-
-/// Outputs within the limit: the largest values that nobody declared give way to null.
-fn trim(outputs: Value, keep: &[&str]) -> Value {
-    let Value::Object(mut map) = outputs else { return outputs };
-    let mut size = Value::Object(map.clone()).to_string().len();
-    if size <= OUTPUTS_LIMIT {
-        return Value::Object(map);
-    }
-    let mut sizes: Vec<(usize, String)> = map
-        .iter()
-        .filter(|(name, _)| !keep.contains(&name.as_str()))
-        .map(|(name, value)| (value.to_string().len(), name.clone()))
-        .collect();
-    sizes.sort_by(|a, b| b.cmp(a));
-    for (bytes, name) in sizes {
-        if size <= OUTPUTS_LIMIT {
-            break;
-        }
-        size -= bytes.saturating_sub(4);
-        map.insert(name, Value::Null);
-    }
-    Value::Object(map)
 }

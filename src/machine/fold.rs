@@ -4,19 +4,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::graph::Graphs;
-use super::state::{Counts, Detail, Kind, Mode, Node, NodeId, Scope, Stage, State};
+use super::state::{Counts, Detail, Kind, Mode, NodeId, Stage, State};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, GateKind, Phase, ResetTo, RollbackScope, Success, Waiting};
-use crate::model::id::{RunId, StepPath};
+use crate::model::id::RunId;
 use crate::model::instruction::Command;
 use crate::model::outcome::{Applied, Verdict};
 use crate::model::run::RunSpec;
 use crate::model::status::{RunStatus, StepStatus};
-use crate::model::step::{OnFailure, Uses};
+use crate::model::step::Uses;
 
 impl State {
     /// The state after the first event, [`Event::RunCreated`].
@@ -431,220 +430,6 @@ impl State {
         if let Some(since) = detail.running_since.take() {
             detail.spent_ms += (at.as_millisecond() - since.as_millisecond()).max(0);
         }
-    }
-
-    /// The one place where a status changes, with everything that is counted by it.
-    fn set_status(&mut self, id: NodeId, new: StepStatus) {
-        let new = match self.step_is_group_reset(id, new) {
-            Some(status) => status,
-            None => new,
-        };
-        let old = self.node(id).status;
-        if old == new {
-            return;
-        }
-        let leaf = !self.is_group(id);
-        let old_ended = self.counts_as_ended(id);
-        if leaf {
-            *self.counter(old) -= usize::from(counted(old));
-            *self.counter(new) += usize::from(counted(new));
-        }
-        self.node_mut(id).status = new;
-        if new == StepStatus::Failed && self.rule(id).0 != OnFailure::Continue && matches!(self.mode, Mode::Forward | Mode::Paused) {
-            self.holding.insert(id);
-        } else {
-            self.holding.remove(&id);
-        }
-        if leaf {
-            if new == StepStatus::Pending || new.is_ended() || new == StepStatus::Unknown {
-                self.active.remove(&id);
-            } else {
-                self.active.insert(id);
-            }
-        }
-        let busy = |status: StepStatus| status != StepStatus::Pending && !status.is_ended();
-        if busy(old) != busy(new)
-            && let Some(parent) = self.node(id).parent
-            && let Kind::Each { busy: count, .. } = &mut self.node_mut(parent).kind
-        {
-            *count = if busy(new) { *count + 1 } else { count.saturating_sub(1) };
-        }
-        self.ended_changed(id, old_ended, self.counts_as_ended(id));
-        if new == StepStatus::Pending && self.node(id).open_needs == 0 {
-            self.considerable.insert(id);
-        } else if new != StepStatus::Pending {
-            self.considerable.remove(&id);
-        }
-    }
-
-    /// A group that is reset and has children runs on: it is not pending.
-    fn step_is_group_reset(&self, id: NodeId, new: StepStatus) -> Option<StepStatus> {
-        (new == StepStatus::Pending && self.is_group(id) && matches!(self.node(id).stage, Stage::Group)).then_some(StepStatus::Running)
-    }
-
-    /// Whether what comes after may look at it: a failure that holds the run up has not ended in this sense.
-    fn counts_as_ended(&self, id: NodeId) -> bool {
-        self.node(id).status.is_ended() && !self.holding.contains(&id)
-    }
-
-    fn ended_changed(&mut self, id: NodeId, was: bool, is: bool) {
-        if was == is {
-            return;
-        }
-        for dependent in self.dependents(id) {
-            let node = self.node_mut(dependent);
-            if is {
-                node.open_needs -= 1;
-                if node.open_needs == 0 && node.status == StepStatus::Pending {
-                    self.considerable.insert(dependent);
-                }
-            } else {
-                node.open_needs += 1;
-                self.considerable.remove(&dependent);
-            }
-        }
-        let Some(parent) = self.node(id).parent else {
-            let scope = &mut self.scopes[0];
-            scope.open = if is { scope.open - 1 } else { scope.open + 1 };
-            return;
-        };
-        let step = |open: &mut u32| {
-            *open = if is { *open - 1 } else { *open + 1 };
-            *open
-        };
-        let open = match self.node(parent).kind {
-            Kind::Each { .. } => match &mut self.node_mut(parent).kind {
-                Kind::Each { open, .. } => step(open),
-                Kind::Leaf | Kind::Call { .. } => unreachable!("just matched"),
-            },
-            Kind::Call { scope: Some(scope) } => step(&mut self.scopes[scope as usize].open),
-            Kind::Leaf | Kind::Call { scope: None } => unreachable!("only groups have children"),
-        };
-        if open == 0 {
-            self.concludable.insert(parent);
-        } else {
-            self.concludable.remove(&parent);
-        }
-    }
-
-    /// Failures no longer hold the run up: it is ending.
-    fn release_holds(&mut self, within: Option<&StepPath>) {
-        let prefix = within.map(|path| format!("{path}/"));
-        for id in self.holding.clone() {
-            if prefix.as_ref().is_none_or(|prefix| self.node(id).path.as_str().starts_with(prefix.as_str())) {
-                self.holding.remove(&id);
-                self.ended_changed(id, false, self.node(id).status.is_ended());
-            }
-        }
-    }
-
-    fn counter(&mut self, status: StepStatus) -> &mut usize {
-        match status {
-            StepStatus::Waiting => &mut self.counts.waiting,
-            StepStatus::Unknown => &mut self.counts.unknown,
-            StepStatus::RollbackFailed => &mut self.counts.rollback_failed,
-            StepStatus::Failed => &mut self.counts.failed,
-            StepStatus::Running | StepStatus::Verifying | StepStatus::RollingBack => &mut self.counts.working,
-            // Not counted: `counted` says so, and the caller adds nothing.
-            StepStatus::Pending | StepStatus::Succeeded | StepStatus::Skipped | StepStatus::RolledBack | StepStatus::Kept => {
-                &mut self.counts.working
-            }
-        }
-    }
-
-    fn open_scope(&mut self, playbook: &str, call: Option<NodeId>, params: Value, vars: Value) -> u32 {
-        let number = u32::try_from(self.scopes.len()).unwrap_or(u32::MAX);
-        let first = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let definition = Arc::clone(&self.definition);
-        let steps = &definition.playbooks[playbook].steps;
-        self.scopes.push(Scope {
-            playbook: playbook.into(),
-            call,
-            params: Arc::new(params),
-            vars: Arc::new(vars),
-            first,
-            open: u32::try_from(steps.len()).unwrap_or(u32::MAX),
-        });
-        let (base, item) = match call {
-            Some(call) => (Some(self.node(call).path.clone()), self.node(call).item.clone()),
-            None => (None, None),
-        };
-        self.nodes.reserve(steps.len());
-        for (at, step) in (0_u32..).zip(steps) {
-            let path = base.as_ref().map_or_else(|| StepPath::new(step.id.as_str()), |base| base.child(&step.id));
-            let kind = match (&step.for_each, &step.uses) {
-                (Some(_), _) => Kind::Each { first: 0, count: 0, open: 0, busy: 0, expanded: false },
-                (None, Uses::Playbook { .. }) => Kind::Call { scope: None },
-                (None, Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor { .. }) => Kind::Leaf,
-            };
-            let open_needs = self.graphs.get(playbook).needs[at as usize].len();
-            self.add_node(path, number, at, call, item.clone(), kind, u32::try_from(open_needs).unwrap_or(u32::MAX));
-        }
-        if steps.is_empty()
-            && let Some(call) = call
-        {
-            self.concludable.insert(call);
-        }
-        number
-    }
-
-    fn expand(&mut self, id: NodeId, items: &[(String, Value)]) {
-        let first = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
-        let (path, scope, step) = (self.node(id).path.clone(), self.node(id).scope, self.node(id).step);
-        let call = matches!(self.step(id).uses, Uses::Playbook { .. });
-        for (key, item) in items {
-            let kind = if call { Kind::Call { scope: None } } else { Kind::Leaf };
-            self.add_node(path.instance(key), scope, step, Some(id), Some(Arc::new((key.clone(), item.clone()))), kind, 0);
-        }
-        self.node_mut(id).kind = Kind::Each { first, count, open: count, busy: 0, expanded: true };
-        if count == 0 {
-            self.concludable.insert(id);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a constructor with no meaning of its own")]
-    fn add_node(
-        &mut self,
-        path: StepPath,
-        scope: u32,
-        step: u32,
-        parent: Option<NodeId>,
-        item: Option<Arc<(String, Value)>>,
-        kind: Kind,
-        open_needs: u32,
-    ) {
-        let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.by_path.insert(path.clone(), id);
-        self.nodes.push(Node {
-            path,
-            scope,
-            step,
-            parent,
-            item,
-            kind,
-            status: StepStatus::Pending,
-            stage: Stage::Idle,
-            open_needs,
-            skip: None,
-            detail: None,
-        });
-        if open_needs == 0 {
-            self.considerable.insert(id);
-        }
-    }
-}
-
-fn counted(status: StepStatus) -> bool {
-    match status {
-        StepStatus::Waiting
-        | StepStatus::Unknown
-        | StepStatus::RollbackFailed
-        | StepStatus::Failed
-        | StepStatus::Running
-        | StepStatus::Verifying
-        | StepStatus::RollingBack => true,
-        StepStatus::Pending | StepStatus::Succeeded | StepStatus::Skipped | StepStatus::RolledBack | StepStatus::Kept => false,
     }
 }
 

@@ -290,7 +290,10 @@ impl Draft<'_> {
                         self.succeed(id, Value::Null, None);
                     }
                 }
-                Stage::Gate { kind, .. } => self.gate_shut(id, kind, "nobody approved it in time".to_owned()),
+                Stage::Gate { kind, .. } => {
+                    self.flight.unwind = None;
+                    self.gate_shut(id, kind, "nobody approved it in time".to_owned());
+                }
                 Stage::Retry(_) if self.may_go_on(id) => {
                     self.state.timers.remove(&(at, id));
                     self.flight.queue.insert(id);

@@ -15,6 +15,8 @@
 
 mod attempt;
 mod bind;
+mod check;
+mod count;
 pub mod decide;
 mod draft;
 mod finish;
@@ -23,8 +25,10 @@ mod fold;
 mod forward;
 mod graph;
 mod group;
+mod instantiate;
 mod key;
 mod operator;
+mod outputs;
 mod recover;
 mod revert;
 pub mod standing;

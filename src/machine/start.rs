@@ -8,14 +8,13 @@ use crate::model::playbook::Playbook;
 use crate::model::run::{RunSpec, TargetSpec};
 
 /// Parameters with defaults, and the `vars` worked out from them.
+pub type Bound = (Map<String, Value>, Map<String, Value>);
+
+/// Binds parameters and works out `vars`.
 ///
 /// # Errors
 /// What is missing, unknown, or has no value.
-pub fn bind(
-    playbook: &Playbook,
-    mut given: Map<String, Value>,
-    target: Option<&TargetSpec>,
-) -> Result<(Map<String, Value>, Map<String, Value>), String> {
+pub fn bind(playbook: &Playbook, mut given: Map<String, Value>, target: Option<&TargetSpec>) -> Result<Bound, String> {
     let mut params = Map::new();
     for param in &playbook.params {
         match given.remove(&param.name).filter(|value| !value.is_null()).or_else(|| param.default.clone()) {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::diagnostics::did_you_mean;
+use super::input_schema::SHELL;
 use super::reader::Reader;
 use super::step::Call;
 use super::template::Scope;
@@ -89,8 +90,7 @@ impl Reader<'_> {
             if let Some(script) = with.get(key)
                 && super::reader::has_expression(script)
             {
-                let message = "an expression within a shell script could run whatever its value says";
-                self.problems.hint("shell", script.span, message, "give the value a name under `env:` and write \"$NAME\" in the script");
+                self.problems.hint("shell", script.span, SHELL.0, SHELL.1);
             }
         }
     }

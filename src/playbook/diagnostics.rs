@@ -179,5 +179,6 @@ pub(super) fn did_you_mean<'n>(name: &str, among: impl IntoIterator<Item = &'n s
     let near = among.into_iter().map(|other| (strsim::damerau_levenshtein(name, other), other)).min_by_key(|(distance, _)| *distance)?;
     let (distance, other) = near;
     let limit = (name.chars().count().max(other.chars().count()) / 3).max(1);
-    (distance <= limit || (name.len() > 3 && other.starts_with(name))).then(|| format!("did you mean `{other}`?"))
+    ((distance <= limit && distance < name.chars().count()) || (name.len() > 3 && other.starts_with(name)))
+        .then(|| format!("did you mean `{other}`?"))
 }

@@ -5,7 +5,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `source`, `yaml` | bytes to text, text to a tree with places |
-//! | `reader`, `header`, `step`, `construct`, `template`, `inputs` | the tree to the model, key by key |
+//! | `reader`, `header`, `step`, `construct`, `template`, `inputs`, `input_schema` | the tree to the model, key by key |
 //! | `check`, `graph` | what spans more than one step |
 //! | `load`, `definition`, `list` | one file, a file with all it calls, a folder at a glance |
 //! | `bind` | what was given to the parameters of a run |
@@ -19,6 +19,7 @@ mod definition;
 mod diagnostics;
 mod graph;
 mod header;
+mod input_schema;
 mod inputs;
 mod list;
 mod load;

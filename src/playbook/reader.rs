@@ -42,8 +42,11 @@ impl<'f> Reader<'f> {
         };
         for (key, _) in entries {
             if !known.contains(&key.name.as_str()) && !key.name.is_empty() && key.name != "<<" {
-                let near = if self.problems.is_full() { None } else { did_you_mean(&key.name, known.iter().copied()) };
-                let hint = near.unwrap_or_else(|| format!("it may have: {}", known.join(", ")));
+                if self.problems.is_full() {
+                    self.problems.add("unknown-key", key.span, "");
+                    continue;
+                }
+                let hint = did_you_mean(&key.name, known.iter().copied()).unwrap_or_else(|| format!("it may have: {}", known.join(", ")));
                 let name: String = key.name.chars().take(80).collect();
                 self.problems.hint("unknown-key", key.span, format!("{what} has no key `{name}`"), hint);
             }

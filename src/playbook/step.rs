@@ -78,7 +78,11 @@ impl Reader<'_> {
         let scope = |what| Scope::of_step(index, what, item);
         let when = node.get("when").and_then(|when| self.source(when, Scope { before_when: true, ..scope("`when`") }));
         let mut outputs = Some(Vec::new());
-        let (uses, effect) = self.uses(node, index, item, calls, &mut outputs)?;
+        let (uses, effect) = self.uses(node, index, item, calls, &mut outputs).unwrap_or_else(|| {
+            // What it does is not known, and a problem says so; what else it says is checked all the same.
+            outputs = None;
+            (Uses::Action { name: String::new(), with: Self::nothing(), secrets: Vec::new() }, Effect::Read)
+        });
         let check = node.get("check");
         if let Some(check) = check {
             self.map(check, "`check`", &["before", "after"]);
@@ -301,7 +305,9 @@ impl Reader<'_> {
 
     /// The effect of a step: its own word where the action cannot know, else the action's.
     pub(super) fn effect(&mut self, node: &Node, entry: Option<&crate::model::catalogue::ActionEntry>) -> Effect {
-        let Some(at) = node.get("effect") else { return entry.map_or(Effect::Read, |entry| entry.effect) };
+        let Some(at) = node.get("effect") else {
+            return entry.map_or(Effect::Read, |entry| if reads(node, entry) { Effect::Read } else { entry.effect });
+        };
         let choices = [("read", Effect::Read), ("idempotent", Effect::Idempotent), ("once", Effect::Once)];
         let chosen = self.choice(at, "`effect`", &choices);
         match entry {
@@ -322,4 +328,19 @@ impl Reader<'_> {
     pub(super) fn nothing() -> Template {
         Template::empty_map()
     }
+}
+
+/// Whether the inputs as written make the action one that only reads: its schema marks which values of an input do (`"x-runsheet-reads": ["GET", "HEAD"]`).
+fn reads(step: &Node, entry: &crate::model::catalogue::ActionEntry) -> bool {
+    let Some(properties) = entry.inputs["properties"].as_object() else { return false };
+    properties.iter().any(|(name, schema)| {
+        let Some(reading) = schema["x-runsheet-reads"].as_array() else { return false };
+        let written = step.get("with").and_then(|with| with.get(name));
+        let value = match written.map(|node| &node.kind) {
+            Some(Kind::Text(text, _)) => Some(text.as_str()),
+            Some(_) => None,
+            None => schema["default"].as_str(),
+        };
+        value.is_some_and(|value| reading.iter().any(|read| read == value))
+    })
 }

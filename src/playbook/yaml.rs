@@ -287,7 +287,13 @@ fn scan_error(file: &File, problems: &mut Problems<'_>, error: &granit_parser::S
         );
         return;
     }
-    let hint = if file.line(place.line).contains('\t') { Some("indent with spaces, not tabs".to_owned()) } else { None };
+    let hint = if info.contains("tab") && file.line(place.line).contains('\t') {
+        Some("indent with spaces, not tabs".to_owned())
+    } else if info.contains("mapping values") {
+        Some("a text with `: ` in it is put in quotes".to_owned())
+    } else {
+        None
+    };
     problems.full("yaml", place, format!("this is not YAML: {}", info.trim()), None, hint);
 }
 

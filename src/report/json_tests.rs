@@ -72,7 +72,7 @@ fn an_event_is_one_line_with_its_fields() {
     assert_eq!((&started["kind"], &started["step"], &started["step_status"]), (&json!("step_started"), &json!("scale"), &json!("running")));
     assert_eq!(started["intent"]["changes"][0]["after"], 8);
     assert_eq!((&lines[3]["status"], &lines[3]["reason"]), (&json!("paused"), &json!("why")));
-    assert_eq!(lines[4], json!({"seq": 5, "at": "2026-11-23T19:00:00Z", "kind": "rollback_ended"}));
+    assert_eq!(lines[4], json!({"seq": 5, "at": "2026-11-23T19:00:00Z", "kind": "rollback_ended", "complete": true}));
 }
 
 #[test]

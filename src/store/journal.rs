@@ -155,12 +155,15 @@ impl Store {
         self.writer.as_ref().ok_or_else(|| JournalError::Unusable { file: self.file().to_owned(), why: why() })
     }
 
-    /// Reads on a thread that may wait for the disk.
+    /// Reads: on a thread that may wait for the disk, where there is a runtime whose threads may not; else here and now.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Readers) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let readers = Arc::clone(&self.readers);
+        if tokio::runtime::Handle::try_current().is_err() {
+            return question(&readers);
+        }
         tokio::task::spawn_blocking(move || question(&readers)).await.unwrap_or(Err(JournalError::Stopped))
     }
 }

@@ -1,4 +1,5 @@
 //! Every integration test, in one binary: a file for each feature.
 
 mod commands;
+mod layers;
 mod processes;

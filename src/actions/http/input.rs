@@ -50,6 +50,7 @@ impl Method {
 pub(super) struct Input {
     /// The method; `GET` where it is left out.
     #[serde(default)]
+    #[schemars(extend("x-runsheet-reads" = ["GET", "HEAD"]))]
     pub(super) method: Method,
     /// The URL, absolute, `http` or `https`, without credentials.
     pub(super) url: String,

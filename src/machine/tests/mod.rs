@@ -1,5 +1,6 @@
 //! The machine against a simulated world: what it decides, and that a crash at any point changes nothing about the end.
 
+mod conditions;
 mod crashes;
 mod operators;
 mod random;

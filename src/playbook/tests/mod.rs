@@ -4,6 +4,7 @@ mod accepted;
 mod binding;
 mod calls;
 mod hostile;
+mod references;
 mod refused;
 
 use std::sync::Arc;
@@ -49,7 +50,7 @@ fn catalogue() -> Catalogue {
             "properties": {
                 "run": { "type": "array", "items": { "type": "string" }, "minItems": 1, "description": "The program and its arguments" },
                 "shell": { "type": "boolean" },
-                "script": { "type": ["string", "null"] },
+                "script": { "type": ["string", "null"], "x-runsheet-literal": true },
                 "env": { "type": "object", "additionalProperties": { "type": "string", "x-runsheet-secret": true } },
             },
         }),

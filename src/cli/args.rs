@@ -1,0 +1,85 @@
+//! The command line's grammar: global options and one variant for each command. Each command's own arguments are in its file.
+
+use clap::{Parser, Subcommand};
+
+use super::context::Globals;
+use super::{answer, cancel, exit_code, resume, rollback, run, runs, sandbox, status};
+
+/// Runs operational runbooks: playbooks that can be interrupted, resumed and rolled back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "runsheet",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    propagate_version = false,
+    max_term_width = 120,
+    after_help = after_help(),
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a run of a playbook
+    Run(run::Args),
+    /// Go on with a run that was interrupted, paused or waits
+    Resume(resume::Args),
+    /// List runs; `runs verify` checks their journals
+    Runs(runs::Args),
+    /// Show where a run stands, what it waits for and what to type
+    Status(status::Args),
+    /// Open a gate
+    Approve(answer::GateArgs),
+    /// Refuse a gate
+    Reject(answer::GateArgs),
+    /// Try a failed, unknown or not rolled back step again
+    Retry(answer::StepArgs),
+    /// Do not do a step; leave what it may have done
+    Skip(answer::StepArgs),
+    /// Say that a step is done (or put back) by hand
+    MarkDone(answer::DoneArgs),
+    /// Take back what a run did
+    Rollback(rollback::Args),
+    /// End a run, keeping what was done
+    Cancel(cancel::Args),
+    /// The simulated platform that runs act on where no environment is set up
+    #[command(subcommand)]
+    Sandbox(sandbox::Command),
+}
+
+fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  runsheet run pre-event -p event_id=…        start a run, and watch it
+  runsheet resume                             go on with the run that was interrupted
+  runsheet status                             what it waits for, and what to type
+  runsheet rollback                           give back what it changed
+
+RUN is an id as `runs` lists it, or its beginning or end; it may be left out where only one run fits.
+
+{}",
+        exit_code::TABLE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,42 @@
+//! `cancel`: ends a run.
+
+use super::context::Context;
+use super::exit_code::Asked;
+use super::failure::Failure;
+use super::instruct::instruct;
+use super::rollback::preview;
+use super::{ask, select};
+use crate::model::instruction::Command;
+
+/// The arguments of `cancel`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "What runs is let finish; what was done is kept and listed, or taken back with --rollback.")]
+pub struct Args {
+    /// The run [default: the only open one]
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    /// Take back what ran
+    #[arg(long)]
+    rollback: bool,
+    /// Why; it is kept with the run
+    #[arg(short, long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Ends a run.
+///
+/// # Errors
+/// When it is not confirmed, or the run refuses.
+pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
+    let app = cx.app()?;
+    let run = select::open_one(&app, args.run.as_deref())?;
+    let view = cx.view(&app, run)?;
+    let asked = if args.rollback {
+        preview(cx, &view, &[]);
+        ask::confirm(cx, &format!("End run {} and take back what it did?", run.short()))?;
+        Asked::Back
+    } else {
+        Asked::Cancel
+    };
+    instruct(cx, &app, view, Command::Cancel { rollback: args.rollback }, args.reason, asked)
+}

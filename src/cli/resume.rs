@@ -1,0 +1,65 @@
+//! `resume`: goes on with a run.
+
+use super::context::Context;
+use super::drive::{Drive, drive};
+use super::exit_code::{self, Asked};
+use super::failure::Failure;
+use super::select;
+use crate::app::{App, AppError, Owner, OwnershipError, Stay};
+use crate::model::id::RunId;
+use crate::model::instruction::Command;
+use crate::model::status::RunStatus;
+
+/// The arguments of `resume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every failed step gets a fresh set of attempts; `retry` gives them to just one.
+
+Examples:
+  runsheet resume                  the only open run
+  runsheet resume 3fa9c1d2 --watch stay, and take up whatever becomes due")]
+pub struct Args {
+    /// The run [default: the only open one]
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    /// Stay with the run while it waits for people and times too
+    #[arg(long)]
+    watch: bool,
+    /// Wait for locks that another run holds, instead of refusing
+    #[arg(short, long)]
+    wait: bool,
+}
+
+/// Goes on with a run.
+///
+/// # Errors
+/// When it is another process's, has ended, or cannot be driven.
+pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
+    let app = cx.app()?;
+    let run = select::open_one(&app, args.run.as_deref())?;
+    refuse_owned(&app, run)?;
+    let view = cx.view(&app, run)?;
+    let status = view.status();
+    if status.is_finished() {
+        let again = format!("start a new one: `runsheet run {}`", view.playbook());
+        return Err(Failure::new(exit_code::REFUSED, format!("run {} is {status}: there is nothing left to do", run.short())).hint(again));
+    }
+    if status == RunStatus::Stuck {
+        let what = format!("run {} is stuck: what could not be taken back needs an operator", run.short());
+        return Err(
+            Failure::new(exit_code::STUCK, what).hint(format!("`runsheet status {}` shows what is left, and what to type", run.short()))
+        );
+    }
+    let stay = if args.watch { Stay::Always } else { Stay::WhileItGoesOn };
+    let command = Some((Command::Resume, None));
+    drive(cx, &app, view, Drive { command, asked: Asked::Forward, stay, wait: args.wait })
+}
+
+/// That another process has the run, before anything of it is read or asked.
+fn refuse_owned(app: &App, run: RunId) -> Result<(), Failure> {
+    match app.owner(run)? {
+        Owner::Nobody => Ok(()),
+        Owner::Unnamed => Err(AppError::from(OwnershipError::Owned { run, owner: None }).into()),
+        Owner::Process(owner) => Err(AppError::from(OwnershipError::Owned { run, owner: Some(owner) }).into()),
+    }
+}

@@ -1,0 +1,128 @@
+//! `runs`: lists runs; `runs verify`: checks their journals.
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit_code;
+use super::failure::Failure;
+use crate::app::{AppError, Filter, JournalError, RunSummary};
+use crate::report::{RunRow, runs_table};
+
+/// The arguments of `runs`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Only those that have not ended
+    #[arg(long)]
+    open: bool,
+    /// Only those of this playbook
+    #[arg(long, value_name = "PLAYBOOK")]
+    playbook: Option<String>,
+    /// At most so many, the latest first
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Check every event of a run, or of all, against the hash chain
+    Verify {
+        /// The run [default: all]
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+    },
+}
+
+/// Lists runs, or checks them.
+///
+/// # Errors
+/// When the store cannot be read, or a run's journal is damaged.
+pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
+    if let Some(Command::Verify { run }) = args.command {
+        return verify(cx, run.as_deref());
+    }
+    let app = cx.app()?;
+    let filter = Filter { open: args.open, playbook: args.playbook, ..Filter::default() };
+    let listed = app.runs(args.limit, &filter)?;
+    if cx.output.is_text() {
+        let filtered = filter.open || filter.playbook.is_some();
+        if listed.runs.is_empty() && filtered && !app.runs(1, &Filter::default())?.runs.is_empty() {
+            cx.output.page("No such runs. All of them: runsheet runs");
+        } else {
+            let rows: Vec<RunRow> = listed.runs.iter().map(row).collect();
+            cx.output.page(&runs_table(&rows, &cx.output.out));
+        }
+    } else {
+        cx.output.list(listed.runs.iter().map(document).collect());
+    }
+    for damaged in &listed.damaged {
+        cx.output.note(&format!("run {} cannot be listed: {}; `runsheet runs verify {0}` says what is wrong", damaged.run, damaged.what));
+    }
+    if listed.runs.len() == args.limit as usize && cx.output.is_text() {
+        cx.output.note(&format!("the latest {}; more with --limit", args.limit));
+    }
+    Ok(exit_code::SUCCEEDED)
+}
+
+fn row(run: &RunSummary) -> RunRow {
+    RunRow {
+        id: run.run,
+        playbook: run.playbook.clone(),
+        environment: run.environment.clone(),
+        status: run.status,
+        started: run.created_at,
+        updated: run.updated_at,
+        owed: usize::try_from(run.owed).unwrap_or(usize::MAX),
+        by: run.by.clone(),
+    }
+}
+
+fn document(run: &RunSummary) -> Value {
+    json!({
+        "id": run.run, "short_id": run.run.short(), "playbook": run.playbook, "environment": run.environment, "status": run.status,
+        "reason": run.reason, "created_at": run.created_at, "updated_at": run.updated_at, "by": run.by,
+        "steps": run.steps.iter().map(|(status, count)| (status.as_str().to_owned(), (*count).into())).collect::<serde_json::Map<_, _>>(),
+        "owed": run.owed, "events": run.events,
+        "owner": run.owner.as_ref().map(|owner| json!({ "pid": owner.pid, "host": owner.host, "by": owner.by })),
+    })
+}
+
+fn verify(cx: &Context, text: Option<&str>) -> Result<u8, Failure> {
+    let app = cx.app()?;
+    let runs = match text {
+        Some(text) => vec![app.find_run(text)?],
+        None => {
+            let listed = app.runs(u32::MAX, &Filter::default())?;
+            let mut all: Vec<_> = listed.runs.iter().map(|run| run.run).chain(listed.damaged.iter().map(|damaged| damaged.run)).collect();
+            all.sort();
+            all
+        }
+    };
+    let (mut sound, mut events, mut damaged) = (0_usize, 0_u64, Vec::new());
+    for run in runs {
+        match app.verify(run) {
+            Ok(count) => {
+                sound += 1;
+                events += count;
+            }
+            Err(AppError::Journal(error @ JournalError::Damaged { .. })) => damaged.push((run, error.to_string())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if cx.output.is_text() {
+        cx.output.page(&format!("{sound} runs are sound, with {events} events"));
+        damaged.iter().for_each(|(run, what)| cx.output.page(&format!("run {run} is damaged: {what}")));
+    } else {
+        let damaged: Vec<Value> = damaged.iter().map(|(run, what)| json!({ "run": run, "what": what })).collect();
+        cx.output.json(&json!({ "sound": sound, "events": events, "damaged": damaged }));
+    }
+    if damaged.is_empty() {
+        return Ok(exit_code::SUCCEEDED);
+    }
+    if cx.output.is_text() {
+        cx.output.note("keep a copy of the database; restore these runs from a backup; the others go on");
+    }
+    Ok(exit_code::STORE)
+}

@@ -1,0 +1,92 @@
+//! `status`: where a run stands, once or as it goes on.
+
+use std::time::Duration;
+
+use super::context::Context;
+use super::exit_code;
+use super::failure::Failure;
+use super::output::Format;
+use super::select;
+use super::watch::{Watch, print_event};
+use crate::app::{App, Observer, Owner};
+use crate::model::id::RunId;
+use crate::report::{self, RunView, Style, status_json};
+
+/// How often a followed run is looked at.
+const LOOK: Duration = Duration::from_millis(150);
+/// How many events are read at once.
+const PAGE: u32 = 1000;
+
+/// The arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  runsheet status                 the only open run, else the latest
+  runsheet status --follow        watch a run that another terminal, or the background, drives
+  runsheet status 3fa9c1d2 -o json | jq '.steps[] | {id, status}'")]
+pub struct Args {
+    /// The run [default: the only open one, else the latest]
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    /// Follow it until it ends, or nobody works on it any more
+    #[arg(short, long)]
+    follow: bool,
+}
+
+/// Shows a run.
+///
+/// # Errors
+/// When there is no such run, or it cannot be read.
+pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
+    let app = cx.app()?;
+    let run = select::for_question(&app, args.run.as_deref())?;
+    let mut view = cx.view(&app, run)?;
+    if args.follow {
+        view = follow(cx, &app, view)?;
+        if cx.output.format == Format::Jsonl {
+            return Ok(exit_code::SUCCEEDED);
+        }
+    }
+    show(cx, &view);
+    Ok(exit_code::SUCCEEDED)
+}
+
+fn show(cx: &Context, view: &RunView) {
+    if cx.output.is_text() {
+        let style = Style { now: jiff::Timestamp::now(), ..cx.output.out.clone() };
+        cx.output.page(&report::status(view, &style));
+    } else {
+        cx.output.json(&status_json(view));
+    }
+}
+
+/// Shows what happens to the run until it ends, or no process works on it.
+fn follow(cx: &Context, app: &App, view: RunView) -> Result<RunView, Failure> {
+    let run = view.run();
+    if cx.output.format == Format::Jsonl {
+        app.records(run)?.iter().filter(|record| record.seq <= view.seq()).for_each(|record| print_event(run, record));
+    }
+    let mut seq = view.seq();
+    let watch = Watch::start(cx, view);
+    let followed = until_over(app, run, &mut seq, &watch);
+    let mut view = watch.finish();
+    followed?;
+    view.set_owner_alive(app.owner(run)? != Owner::Nobody);
+    Ok(view)
+}
+
+fn until_over(app: &App, run: RunId, seq: &mut u64, watch: &Watch) -> Result<(), Failure> {
+    loop {
+        // Asked before reading: what a process wrote before it left is read below.
+        let owned = app.owner(run)? != Owner::Nobody;
+        let records = app.records_after(run, *seq, PAGE)?;
+        match records.last() {
+            Some(last) => {
+                *seq = last.seq;
+                watch.committed(run, &records);
+            }
+            None if !owned => return Ok(()),
+            None => std::thread::sleep(LOOK),
+        }
+    }
+}
