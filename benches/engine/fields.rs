@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use runsheet::model::catalogue::{ActionEntry, touches_nothing};
+use runsheet::model::catalogue::ActionEntry;
 use runsheet::model::change::{Change, ObjectRef, Swap};
 use runsheet::model::duration::Span;
 use runsheet::model::intent::{Intent, Revert};
 use runsheet::model::outcome::{Applied, Failure, Verdict};
+use runsheet::model::run::TargetSpec;
 use runsheet::model::step::{Effect, Rollback};
 use runsheet::ports::action::{Action, Context, Inputs, Plan};
 use serde_json::{Value, json};
@@ -35,8 +36,7 @@ impl Default for Fields {
             reverts: true,
             needs_target: false,
             immediate: false,
-            // No locks: they are files, and their cost is the file system's.
-            touches: touches_nothing,
+            touches: table,
         };
         Self { entry: Arc::new(entry), fields: Mutex::default() }
     }
@@ -50,6 +50,11 @@ impl Fields {
     fn live(&self, field: &str) -> Value {
         self.fields().get(field).cloned().unwrap_or_else(|| json!(2))
     }
+}
+
+/// All fields are of one object: its lock is taken once for a run, as for a run that does several things to one Deployment.
+fn table(_: &Value, _: Option<&TargetSpec>) -> Vec<ObjectRef> {
+    vec![ObjectRef("memory:table".to_owned())]
 }
 
 fn name(inputs: &Inputs) -> &str {
@@ -68,8 +73,8 @@ impl Action for Fields {
 
     fn plan(&self, _: &Context, inputs: &Inputs, prior: &Value, _: &Rollback) -> Result<Plan, Failure> {
         let change = Change {
-            object: ObjectRef(format!("memory:{}", name(inputs))),
-            field: "spec.replicas".to_owned(),
+            object: ObjectRef("memory:table".to_owned()),
+            field: name(inputs).to_owned(),
             label: "replicas".to_owned(),
             prior: prior.clone(),
             after: inputs.0["value"].clone(),
@@ -91,13 +96,12 @@ impl Action for Fields {
     }
 
     async fn live(&self, _: &Context, intent: &Intent) -> Result<Vec<Option<Value>>, Failure> {
-        let field = |change: &Change| change.object.0.trim_start_matches("memory:").to_owned();
-        Ok(intent.changes.iter().map(|change| Some(self.live(&field(change)))).collect())
+        Ok(intent.changes.iter().map(|change| Some(self.live(&change.field))).collect())
     }
 
     async fn revert(&self, _: &Context, _: &Intent, swaps: &[Swap]) -> Applied {
         for swap in swaps {
-            self.fields().insert(swap.object.0.trim_start_matches("memory:").to_owned(), swap.to.clone());
+            self.fields().insert(swap.field.clone(), swap.to.clone());
         }
         Applied::Applied { outputs: Value::Null }
     }
