@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Instant;
 
 use runsheet::model::definition::Definition;
 use runsheet::model::id::RunId;
@@ -9,7 +10,7 @@ use runsheet::model::status::RunStatus;
 use runsheet::ports::observer::Observer;
 
 use super::alternating::{Alternating, Blocks, Side};
-use super::measure::{Failed, Wanted, figure, heading};
+use super::measure::{ENOUGH, Failed, Wanted, figure, heading};
 use super::raw::Raw;
 use super::recording::{Commit, Recorder, paired};
 use super::scene::{Does, Scene, chain};
@@ -70,7 +71,11 @@ pub fn drive(scene: &Scene, run: RunId, observer: Arc<dyn Observer>) -> Result<(
 /// Runs the chain beside these sides, each with its block.
 fn beside(does: Does, every: usize, sides: impl Fn() -> Result<Vec<Side>, Failed>) -> Result<Blocks, Failed> {
     let mut blocks = Blocks::default();
+    let began = Instant::now();
     for _ in 0..RUNS {
+        if began.elapsed() > ENOUGH {
+            break;
+        }
         let scene = Scene::new()?;
         let run = scene.create(&chain(STEPS, does), 16)?;
         let alternating = Arc::new(Alternating::new(every as u64, sides()?));

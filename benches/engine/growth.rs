@@ -1,12 +1,12 @@
 //! Whether a step costs more in a long run than in a short one.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use runsheet::model::status::RunStatus;
 use runsheet::ports::observer::Observer;
 
-use super::chain::drive;
-use super::measure::{Failed, Wanted, figure, heading, micros, processor_time};
+use super::measure::{ENOUGH, Failed, Wanted, figure, heading, micros, processor_time, say};
 use super::scene::{Does, Scene, chain};
 use super::slices::{Slice, Slices, medians};
 
@@ -14,6 +14,9 @@ use super::slices::{Slice, Slices, medians};
 const CHAINS: [(usize, usize); 5] = [(100, 20), (1_000, 8), (10_000, 2), (100_000, 1), (1_000, 8)];
 /// What a step may cost in the longest, beside the chain of 1,000.
 const LIMIT: f64 = 1.3;
+
+/// How long one chain may take: on a slow disk a long one is stopped before its end.
+const LONGEST: Duration = Duration::from_secs(45);
 
 /// Chains of 100 to 100,000 steps.
 pub fn measure() -> Result<(), Failed> {
@@ -23,15 +26,27 @@ pub fn measure() -> Result<(), Failed> {
     for (steps, times) in CHAINS {
         let definition = chain(steps, Does::Noop);
         let mut slices = vec![];
+        let mut all = 0;
         let (began, worked) = (Instant::now(), processor_time());
         for _ in 0..times {
             let scene = Scene::new()?;
             let run = scene.create(&definition, 16)?;
-            let observer = Arc::new(Slices::new((steps as u64 / 10).min(100)));
-            drive(&scene, run, Arc::clone(&observer) as Arc<dyn Observer>)?;
+            let (observer, stop) = Slices::no_longer_than((steps as u64 / 10).min(100), LONGEST);
+            let observer = Arc::new(observer);
+            let ended = scene.drive(run, Arc::clone(&observer) as Arc<dyn Observer>, stop, &[])?;
+            if !matches!(ended.status, RunStatus::Succeeded | RunStatus::Paused) {
+                return Err(format!("the run ended {}: {:?}", ended.status.as_str(), ended.reason).into());
+            }
             slices.extend(observer.slices());
+            all += observer.steps();
+            if began.elapsed() > ENOUGH {
+                break;
+            }
         }
-        let all = (steps * times) as f64;
+        if all < steps as u64 {
+            say(&format!("  the disk is slow: {all} of {steps} steps were run"));
+        }
+        let all = all as f64;
         let (whole, worked) = (micros(began.elapsed()) / all, micros(processor_time().saturating_sub(worked)) / all);
         let middle = medians(&slices);
         figure(&format!("{steps} steps: a step, by the clock"), middle.clock, "us", Wanted::Nothing);

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// How long one part goes on with more of the same, where a slow disk makes each run long: it then has fewer blocks, and says so.
+pub const ENOUGH: Duration = Duration::from_secs(20);
+
 /// Whatever ends a part early.
 pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 

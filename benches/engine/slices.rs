@@ -1,17 +1,20 @@
 //! The time that steps take, slice by slice: by the clock, and by the processor time of the whole process, which a slow disk does not touch.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use runsheet::engine::Stop;
 use runsheet::model::event::{Event, Record};
 use runsheet::model::id::{RunId, StepPath};
 use runsheet::ports::observer::{Observer, Progress};
 
 use super::measure::{median, micros, processor_time};
 
-/// Watches one run.
+/// Watches one run, and stops it, gently, where it takes too long.
 pub struct Slices {
     every: u64,
+    until: Option<(Instant, Sender<Stop>)>,
     inner: Mutex<Inner>,
 }
 
@@ -20,6 +23,7 @@ struct Inner {
     first: Option<(Instant, Duration)>,
     last: Option<(Instant, Duration)>,
     steps: u64,
+    told: bool,
     slices: Vec<Slice>,
     slice_began: Option<(Instant, Duration, u64)>,
 }
@@ -36,7 +40,18 @@ pub struct Slice {
 impl Slices {
     /// Slices of so many steps.
     pub fn new(every: u64) -> Self {
-        Self { every, inner: Mutex::default() }
+        Self { every, until: None, inner: Mutex::default() }
+    }
+
+    /// The same, for so long at most.
+    pub fn no_longer_than(every: u64, limit: Duration) -> (Self, Receiver<Stop>) {
+        let (stop, from) = channel();
+        (Self { every, until: Some((Instant::now() + limit, stop)), inner: Mutex::default() }, from)
+    }
+
+    /// How many steps have succeeded.
+    pub fn steps(&self) -> u64 {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).steps
     }
 
     /// The slices of the run.
@@ -71,6 +86,14 @@ impl Observer for Slices {
         if steps - at >= self.every {
             inner.slices.push(slice((clock, processor), now, steps - at));
             inner.slice_began = Some((now.0, now.1, steps));
+            if let Some((until, stop)) = &self.until
+                && now.0 > *until
+            {
+                // Once is enough; a second one would cut what runs.
+                if !std::mem::replace(&mut inner.told, true) {
+                    let _ = stop.send(Stop::Gently);
+                }
+            }
         }
     }
 
