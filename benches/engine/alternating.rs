@@ -67,7 +67,7 @@ impl Observer for Alternating {
     fn committed(&self, _: RunId, _: &[Record]) {
         let mut inner = self.inner();
         inner.seen += 1;
-        if inner.seen % self.every != 0 {
+        if !inner.seen.is_multiple_of(self.every) {
             return;
         }
         let engine = inner.began.map(|began| began.elapsed());

@@ -22,8 +22,11 @@ use std::process::ExitCode;
 
 use measure::Failed;
 
+/// Measures and prints one part.
+type Part = fn() -> Result<(), Failed>;
+
 /// The parts, in the order in which they are measured.
-const PARTS: [(&str, fn() -> Result<(), Failed>); 7] = [
+const PARTS: [(&str, Part); 7] = [
     ("noop", chain::noop),
     ("observed", chain::observed),
     ("fan-out", fan_out::measure),

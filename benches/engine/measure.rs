@@ -45,7 +45,7 @@ pub fn heading(text: &str) {
 /// Prints one figure.
 pub fn figure(what: &str, found: f64, unit: &str, wanted: Wanted) {
     let shown = if found >= 100.0 { format!("{found:.0}") } else { format!("{found:.2}") };
-    say(&format!("  {what:<66} {shown:>9} {unit:<9} {}", wanted.verdict(found)).trim_end().to_owned());
+    say(format!("  {what:<66} {shown:>9} {unit:<9} {}", wanted.verdict(found)).trim_end());
 }
 
 /// Prints a line.
