@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn a_step_its_rollback_and_each_doing_have_keys_of_their_own() {
         let (run, step) = (RunId(uuid::Uuid::from_u128(7)), StepPath::new("scale"));
-        let keys = [idempotency_key(run, &step, 1), idempotency_key(run, &step, 2), rollback_key(run, &step, 1), rollback_key(run, &step, 2)];
+        let keys =
+            [idempotency_key(run, &step, 1), idempotency_key(run, &step, 2), rollback_key(run, &step, 1), rollback_key(run, &step, 2)];
         let different: std::collections::BTreeSet<&String> = keys.iter().collect();
         assert_eq!(different.len(), 4);
         assert_eq!(keys[0], idempotency_key(run, &step, 1));

@@ -441,7 +441,16 @@ impl Node {
 
 impl Detail {
     pub(super) fn freeze(&mut self, intent: &Intent) {
-        self.intent = Some(Arc::new(intent.clone()));
+        // The lines for a person's hands stay in the journal: nothing is decided by them, and a long run has many.
+        let intent = Intent {
+            prior: intent.prior.clone(),
+            changes: intent.changes.clone(),
+            revert: intent.revert.clone(),
+            note: intent.note.clone(),
+            by_hand: Vec::new(),
+            undo_by_hand: Vec::new(),
+        };
+        self.intent = Some(Arc::new(intent));
         self.done = false;
         if !self.frozen {
             self.frozen = true;
