@@ -1,6 +1,6 @@
 //! Why something could not be done, for people, with what to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::EngineError;
 use crate::engine::ownership::OwnershipError;
@@ -15,7 +15,7 @@ use crate::store::FindError;
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// There is no folder with playbooks.
-    #[error("{}", if *given { format!("{} holds no folder `playbooks`", from.display()) } else { format!("neither {} nor any folder above it holds a folder `playbooks`", from.display()) })]
+    #[error("{}", no_root(from, *given))]
     NoRoot {
         /// Where it was looked for.
         from: PathBuf,
@@ -114,6 +114,16 @@ pub enum AppError {
     },
 }
 
+fn no_root(from: &Path, given: bool) -> String {
+    let shown = from.display();
+    match (given, from.is_dir()) {
+        (false, _) => format!("neither {shown} nor any folder above it holds a folder `playbooks`"),
+        (true, true) => format!("{shown} holds no folder `playbooks`"),
+        (true, false) if from.exists() => format!("{shown} is a file, not a folder"),
+        (true, false) => format!("there is no folder {shown}"),
+    }
+}
+
 fn list(problems: &[BindError]) -> String {
     problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("\n")
 }
@@ -132,6 +142,7 @@ impl AppError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::NoRoot { given: true, .. } => "name the folder that holds `playbooks` with `--root` (or RUNSHEET_ROOT)".to_owned(),
             Self::NoRoot { .. } => "go to the folder that holds your playbooks, or name it with `--root`".to_owned(),
             Self::Load(LoadError::Unknown { hint, .. }) => hint.clone(),
             Self::Load(LoadError::Invalid(_)) => return None,

@@ -12,6 +12,7 @@ mod playbooks;
 mod prepare;
 mod runs;
 pub mod sandbox;
+mod step_files;
 mod target;
 
 use std::sync::OnceLock;
@@ -21,12 +22,14 @@ pub use error::AppError;
 pub use instruct::Reply;
 pub use locations::Locations;
 pub use operator::operator;
+pub use playbooks::{Checked, catalogue, schema};
 pub use prepare::{Prepared, Request};
+pub use step_files::{StepFile, tail};
 
 // The words of the layers beneath in which this one speaks: `cli` and `server` know no other module.
 pub use crate::engine::ownership::{OwnedBy, Owner, OwnershipError};
 pub use crate::engine::{Ended, Stay, Stop};
-pub use crate::playbook::{BindError, Diagnostic, Diagnostics, LoadError, render};
+pub use crate::playbook::{BindError, Diagnostic, Diagnostics, Listed, LoadError, render};
 pub use crate::ports::journal::JournalError;
 pub use crate::ports::observer::{Observer, Progress};
 pub use crate::store::{Filter, FindError, RunSummary, Runs};

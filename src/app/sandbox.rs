@@ -2,11 +2,16 @@
 //!
 //! Must not: know where the sandbox is but by its folder.
 
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use super::AppError;
-use crate::sandbox::{Options, SandboxError};
+use super::{App, AppError};
+pub use crate::sandbox::fault::{Standing, USAGE};
+use crate::sandbox::{self, Options, fault};
+pub use crate::sandbox::{Effect, Fault, SandboxError, Status};
 
 /// Serves the sandbox of a folder in this process until it is told to stop, or nobody used it for `idle`. `speed`: by how much Pods come and go
 /// faster than usual.
@@ -15,7 +20,7 @@ use crate::sandbox::{Options, SandboxError};
 /// [`AppError::Sandbox`]
 pub fn serve(dir: &Path, port: Option<u16>, speed: f64, idle: Duration) -> Result<(), AppError> {
     let options = Options { port, speed, idle, ..Options::default() };
-    on_runtime(crate::sandbox::serve(dir, options))
+    on_runtime(sandbox::serve(dir, options))
 }
 
 fn on_runtime<T>(call: impl Future<Output = Result<T, SandboxError>>) -> Result<T, AppError> {
@@ -25,4 +30,117 @@ fn on_runtime<T>(call: impl Future<Output = Result<T, SandboxError>>) -> Result<
         .build()
         .map_err(|error| AppError::System { what: "no threads for input and output".to_owned(), why: error.to_string() })?;
     Ok(runtime.block_on(call)?)
+}
+
+/// A sandbox's process that was just started may take this long to answer.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+impl App {
+    /// Starts the sandbox where it does not run, and says how it is. `speed` is only for one that is started now.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]; [`AppError::Refused`] when one runs already, at whatever speed.
+    pub fn sandbox_up(&self, speed: Option<f64>) -> Result<Status, AppError> {
+        let folder = self.locations.sandbox();
+        let exe = std::env::current_exe()
+            .map_err(|error| AppError::System { what: "this program's own file cannot be found".to_owned(), why: error.to_string() })?;
+        let runtime = self.runtime()?;
+        if let Some(speed) = speed {
+            if !(0.01..=1000.0).contains(&speed) {
+                return Err(SandboxError::Option(format!("a speed of {speed}: it must be from 0.01 to 1000")).into());
+            }
+            if runtime.block_on(sandbox::status(&folder))?.live.is_some() {
+                let why = "a sandbox runs already: end it with `runsheet sandbox down` to start one at another speed";
+                return Err(AppError::Refused { why: why.to_owned() });
+            }
+            self.start_at(&exe, speed)?;
+        }
+        runtime.block_on(sandbox::ensure_up(&folder, &exe))?;
+        Ok(runtime.block_on(sandbox::status(&folder))?)
+    }
+
+    /// Starts one at a speed, and waits until it answers.
+    fn start_at(&self, exe: &Path, speed: f64) -> Result<(), AppError> {
+        let folder = self.locations.sandbox();
+        let failed = |why: String| AppError::System { what: "the sandbox cannot be started".to_owned(), why };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| failed(error.to_string()))?;
+        let mut child = std::process::Command::new(exe)
+            .args(["sandbox", "serve", "--speed", &speed.to_string(), "--dir"])
+            .arg(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let until = Instant::now() + START_WITHIN;
+        while self.runtime()?.block_on(sandbox::status(&folder))?.live.is_none() {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(failed(format!("it ended at once ({status})")));
+            }
+            if Instant::now() >= until {
+                // It never answered, and nobody is to be surprised by it later.
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(failed(format!("it did not answer within {} s", START_WITHIN.as_secs())));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Ends the sandbox; false: none ran.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_down(&self) -> Result<bool, AppError> {
+        Ok(self.runtime()?.block_on(sandbox::down(&self.locations.sandbox()))?)
+    }
+
+    /// How the sandbox is.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_status(&self) -> Result<Status, AppError> {
+        Ok(self.runtime()?.block_on(sandbox::status(&self.locations.sandbox()))?)
+    }
+
+    /// Puts the sandbox back to how it was at first.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_reset(&self) -> Result<(), AppError> {
+        Ok(self.runtime()?.block_on(sandbox::reset(&self.locations.sandbox()))?)
+    }
+
+    /// What requests changed in the sandbox, whether it runs or not.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_effects(&self) -> Result<Vec<Effect>, AppError> {
+        Ok(sandbox::effects(&self.locations.sandbox())?)
+    }
+
+    /// Adds a fault; `None` for a change, which is done at once.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_fault(&self, fault: &Fault) -> Result<Option<Standing>, AppError> {
+        Ok(self.runtime()?.block_on(fault::add(&self.locations.sandbox(), fault))?)
+    }
+
+    /// The faults that stand.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_faults(&self) -> Result<Vec<Standing>, AppError> {
+        Ok(self.runtime()?.block_on(fault::list(&self.locations.sandbox()))?)
+    }
+
+    /// Ends all faults; how many there were.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_clear_faults(&self) -> Result<usize, AppError> {
+        Ok(self.runtime()?.block_on(fault::clear(&self.locations.sandbox()))?)
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the step is looked for in the run that is meant, never in several at once.
 
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Map, Value};
 
 use super::context::Context;
@@ -9,11 +10,11 @@ use super::exit_code::Asked;
 use super::failure::Failure;
 use super::instruct::instruct;
 use super::run::pair;
-use super::{ask, select};
+use super::{ask, complete, select};
 use crate::app::App;
 use crate::model::id::StepPath;
 use crate::model::instruction::Command;
-use crate::model::status::StepStatus;
+use crate::model::status::{RunStatus, StepStatus};
 use crate::report::RunView;
 
 /// The arguments of `approve` and `reject`.
@@ -25,10 +26,10 @@ Examples:
   runsheet approve 3fa9c1d2 go_live   that step of that run")]
 pub struct GateArgs {
     /// The run, where two are given; else the step [default: the only open run]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::steps_or_runs))]
     first: Option<String>,
     /// The step that waits [default: the only one that does]
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCompleter::new(complete::steps))]
     second: Option<String>,
     /// Why; it is kept with the run
     #[arg(short, long, value_name = "TEXT")]
@@ -40,10 +41,10 @@ pub struct GateArgs {
 #[command(allow_missing_positional = true)]
 pub struct StepArgs {
     /// The run [default: the only open one in which the step can be told this]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::steps_or_runs))]
     run: Option<String>,
     /// The step, as `status` names it
-    #[arg(value_name = "STEP", required = true)]
+    #[arg(value_name = "STEP", required = true, add = ArgValueCompleter::new(complete::steps))]
     step: String,
     /// Why; it is kept with the run. `skip` needs it, and `retry` of a step whose outcome is unknown
     #[arg(short, long, value_name = "TEXT")]
@@ -55,10 +56,10 @@ pub struct StepArgs {
 #[command(allow_missing_positional = true)]
 pub struct DoneArgs {
     /// The run [default: the only open one in which the step can be told this]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::steps_or_runs))]
     run: Option<String>,
     /// The step, as `status` names it
-    #[arg(value_name = "STEP", required = true)]
+    #[arg(value_name = "STEP", required = true, add = ArgValueCompleter::new(complete::steps))]
     step: String,
     /// An output for later steps: JSON, or text; may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
@@ -73,7 +74,7 @@ pub struct DoneArgs {
 /// # Errors
 /// When no gate, or more than one, could be meant, or the run refuses.
 pub fn approve(cx: &Context, args: GateArgs) -> Result<u8, Failure> {
-    gate(cx, args, |step| Command::Approve { step })
+    gate(cx, args, Asked::Forward, |step| Command::Approve { step })
 }
 
 /// Refuses a gate.
@@ -81,7 +82,7 @@ pub fn approve(cx: &Context, args: GateArgs) -> Result<u8, Failure> {
 /// # Errors
 /// As [`approve`].
 pub fn reject(cx: &Context, args: GateArgs) -> Result<u8, Failure> {
-    gate(cx, args, |step| Command::Reject { step })
+    gate(cx, args, Asked::Instruction, |step| Command::Reject { step })
 }
 
 /// Tries a step again.
@@ -97,7 +98,7 @@ pub fn retry(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
         None if unknown => Some(ask::reason(None, "doing a step again whose outcome is unknown")?),
         reason => reason,
     };
-    instruct(cx, &app, view, Command::Retry { step: args.step.as_str().into() }, reason, Asked::Instruction)
+    instruct(cx, &app, view, Command::Retry { step: args.step.as_str().into() }, reason, Asked::Forward)
 }
 
 /// Leaves a step out.
@@ -108,7 +109,8 @@ pub fn skip(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
     let app = cx.app()?;
     let view = find(cx, &app, args.run.as_deref(), &args.step, &LEFT)?;
     let reason = ask::reason(args.reason, "`skip`")?;
-    instruct(cx, &app, view, Command::Skip { step: args.step.as_str().into() }, Some(reason), Asked::Instruction)
+    let asked = standing(&view);
+    instruct(cx, &app, view, Command::Skip { step: args.step.as_str().into() }, Some(reason), asked)
 }
 
 /// Says that a step is done.
@@ -122,7 +124,8 @@ pub fn mark_done(cx: &Context, args: DoneArgs) -> Result<u8, Failure> {
     let value = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
     let outputs: Map<String, Value> = args.outputs.into_iter().map(|(name, text)| (name, value(text))).collect();
     let outputs = if outputs.is_empty() { Value::Null } else { Value::Object(outputs) };
-    instruct(cx, &app, view, Command::MarkDone { step: args.step.as_str().into(), outputs }, Some(reason), Asked::Instruction)
+    let asked = standing(&view);
+    instruct(cx, &app, view, Command::MarkDone { step: args.step.as_str().into(), outputs }, Some(reason), asked)
 }
 
 /// What can be skipped or marked as done.
@@ -136,7 +139,12 @@ const LEFT: [StepStatus; 7] = [
     StepStatus::RollingBack,
 ];
 
-fn gate(cx: &Context, args: GateArgs, command: impl FnOnce(StepPath) -> Command) -> Result<u8, Failure> {
+/// A run that stood still before does what is asked by taking it; one that goes on is judged by its end.
+fn standing(view: &RunView) -> Asked {
+    if matches!(view.status(), RunStatus::Paused | RunStatus::Stuck) { Asked::Instruction } else { Asked::Forward }
+}
+
+fn gate(cx: &Context, args: GateArgs, asked: Asked, command: impl FnOnce(StepPath) -> Command) -> Result<u8, Failure> {
     let app = cx.app()?;
     let (view, step) = match (args.first, args.second) {
         (Some(run), Some(step)) => (cx.view(&app, app.find_run(&run)?)?, StepPath::from(step.as_str())),
@@ -147,7 +155,7 @@ fn gate(cx: &Context, args: GateArgs, command: impl FnOnce(StepPath) -> Command)
             (view, step)
         }
     };
-    instruct(cx, &app, view, command(step), args.reason, Asked::Instruction)
+    instruct(cx, &app, view, command(step), args.reason, asked)
 }
 
 /// One word may be a gate of the run that is open, or a run with one gate.

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::context::Globals;
-use super::{answer, cancel, exit_code, resume, rollback, run, runs, sandbox, status};
+use super::{actions, answer, cancel, complete, exit_code, logs, resume, rollback, run, runs, sandbox, show, status, validate};
 
 /// Runs operational runbooks: playbooks that can be interrupted, resumed and rolled back.
 #[derive(Debug, Parser)]
@@ -29,6 +29,10 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List the playbooks
+    List,
+    /// Show a playbook: parameters, secrets, steps
+    Show(show::Args),
     /// Start a run of a playbook
     Run(run::Args),
     /// Go on with a run that was interrupted, paused or waits
@@ -37,6 +41,8 @@ pub enum Command {
     Runs(runs::Args),
     /// Show where a run stands, what it waits for and what to type
     Status(status::Args),
+    /// Print what happened in a run, and what a step printed
+    Logs(logs::Args),
     /// Open a gate
     Approve(answer::GateArgs),
     /// Refuse a gate
@@ -51,9 +57,17 @@ pub enum Command {
     Rollback(rollback::Args),
     /// End a run, keeping what was done
     Cancel(cancel::Args),
+    /// Check playbooks: all mistakes, each with its place
+    Validate(validate::Args),
+    /// Print the JSON Schema of playbooks, for editors
+    Schema,
+    /// List what steps can use, or print one action's page
+    Actions(actions::Args),
     /// The simulated platform that runs act on where no environment is set up
     #[command(subcommand)]
     Sandbox(sandbox::Command),
+    /// Print the script that makes a shell complete names and ids
+    Completions(complete::Args),
 }
 
 fn after_help() -> String {
@@ -65,7 +79,8 @@ Examples:
   runsheet status                             what it waits for, and what to type
   runsheet rollback                           give back what it changed
 
-RUN is an id as `runs` lists it, or its beginning or end; it may be left out where only one run fits.
+RUN is an id as `runs` lists it, or its beginning or end; it may be left out
+where only one run fits.
 
 {}",
         exit_code::TABLE

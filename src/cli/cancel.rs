@@ -1,5 +1,8 @@
 //! `cancel`: ends a run.
 
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
 use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
@@ -13,7 +16,7 @@ use crate::model::instruction::Command;
 #[command(after_help = "What runs is let finish; what was done is kept and listed, or taken back with --rollback.")]
 pub struct Args {
     /// The run [default: the only open one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::open_runs))]
     run: Option<String>,
     /// Take back what ran
     #[arg(long)]

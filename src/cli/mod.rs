@@ -2,30 +2,37 @@
 //!
 //! Architecture invariant: what runs and plays is in `app`; here is only what people type and see. A question starts no runtime and no client.
 
+mod actions;
 mod answer;
 mod args;
 mod ask;
 mod cancel;
+mod complete;
 mod context;
 mod crash;
 mod drive;
 pub mod exit_code;
 mod failure;
 mod instruct;
+mod list;
+mod logs;
 mod output;
 mod resume;
 mod rollback;
 mod run;
 mod runs;
 mod sandbox;
+mod schema;
 mod select;
+mod show;
 mod status;
 mod usage;
+mod validate;
 mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use context::Context;
@@ -34,6 +41,8 @@ use output::{Format, Output};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    // A shell's script asks for candidates; answered, the process ends there.
+    clap_complete::CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE).complete();
     crash::install();
     log();
     let cli = match Cli::try_parse() {
@@ -55,6 +64,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
+        Command::List => list::run(cx),
+        Command::Show(args) => show::run(cx, args),
+        Command::Logs(args) => logs::run(cx, args),
+        Command::Validate(args) => validate::run(cx, args),
+        Command::Schema => schema::run(cx),
+        Command::Actions(args) => actions::run(cx, args),
+        Command::Completions(args) => complete::run(&args),
         Command::Run(args) => run::run(cx, args),
         Command::Resume(args) => resume::run(cx, args),
         Command::Runs(args) => runs::run(cx, args),

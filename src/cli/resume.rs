@@ -1,5 +1,8 @@
 //! `resume`: goes on with a run.
 
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
 use super::context::Context;
 use super::drive::{Drive, drive};
 use super::exit_code::{self, Asked};
@@ -20,7 +23,7 @@ Examples:
   runsheet resume 3fa9c1d2 --watch stay, and take up whatever becomes due")]
 pub struct Args {
     /// The run [default: the only open one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::open_runs))]
     run: Option<String>,
     /// Stay with the run while it waits for people and times too
     #[arg(long)]

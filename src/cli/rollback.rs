@@ -1,5 +1,8 @@
 //! `rollback`: takes back what a run did, or some steps of it.
 
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
 use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
@@ -22,10 +25,10 @@ Examples:
   runsheet rollback 3fa9c1d2 --only scale    just that step; what needs it has to be named too")]
 pub struct Args {
     /// The run [default: the only open one, else the latest]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: Option<String>,
     /// Only this step; may be given several times
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", add = ArgValueCompleter::new(complete::steps))]
     only: Vec<String>,
     /// Why; it is kept with the run
     #[arg(short, long, value_name = "TEXT")]

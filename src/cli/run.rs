@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
+use super::complete;
 use super::context::Context;
 use super::drive::{Drive, drive};
 use super::exit_code::{self, Asked};
@@ -23,7 +25,7 @@ Examples:
   runsheet run pre-event --params-file event.json -o jsonl --yes")]
 pub struct Args {
     /// The playbook's name, as `list` shows it
-    #[arg(value_name = "PLAYBOOK")]
+    #[arg(value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
     playbook: String,
     /// A parameter; may be given several times
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = pair)]
@@ -73,7 +75,7 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
         }
     }
     params.extend(given);
-    let request = Request { playbook: name_of(&app, &args.playbook), params, environment: args.env, max_parallel: args.max_parallel };
+    let request = Request { playbook: app.name_of(&args.playbook), params, environment: args.env, max_parallel: args.max_parallel };
     let prepared = app.prepare(&request)?;
     let run = app.create(&prepared)?;
     if args.detach {
@@ -109,18 +111,6 @@ fn detach(cx: &Context, app: &App, run: RunId, playbook: &str) -> Result<u8, Fai
         cx.output.json(&json!({ "run": run, "short_id": short, "playbook": playbook, "pid": pid, "log": log }));
     }
     Ok(exit_code::SUCCEEDED)
-}
-
-/// The name of a playbook that may be given by its file: `playbooks/pre-event.yaml`.
-fn name_of(app: &App, given: &str) -> String {
-    let path = Path::new(given);
-    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
-    let is_ours = path.extension().is_some_and(|extension| extension == "yaml")
-        && folder.is_some_and(|folder| app.locations.playbooks().canonicalize().is_ok_and(|ours| ours == folder));
-    match path.file_stem() {
-        Some(stem) if is_ours => stem.to_string_lossy().into_owned(),
-        _ => given.to_owned(),
-    }
 }
 
 /// Parameters from a file: an object, whose texts stand as they are and whose other values as JSON.

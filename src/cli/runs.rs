@@ -1,12 +1,14 @@
 //! `runs`: lists runs; `runs verify`: checks their journals.
 
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
+use super::complete;
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use crate::app::{AppError, Filter, JournalError, RunSummary};
-use crate::report::{RunRow, runs_table};
+use crate::report::{RunRow, runs_table, text};
 
 /// The arguments of `runs`.
 #[derive(Debug, clap::Args)]
@@ -18,7 +20,7 @@ pub struct Args {
     #[arg(long)]
     open: bool,
     /// Only those of this playbook
-    #[arg(long, value_name = "PLAYBOOK")]
+    #[arg(long, value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
     playbook: Option<String>,
     /// At most so many, the latest first
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
@@ -30,7 +32,7 @@ enum Command {
     /// Check every event of a run, or of all, against the hash chain
     Verify {
         /// The run [default: all]
-        #[arg(value_name = "RUN")]
+        #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
         run: Option<String>,
     },
 }
@@ -112,7 +114,12 @@ fn verify(cx: &Context, text: Option<&str>) -> Result<u8, Failure> {
         }
     }
     if cx.output.is_text() {
-        cx.output.page(&format!("{sound} runs are sound, with {events} events"));
+        let are = if sound == 1 { "is" } else { "are" };
+        cx.output.page(&format!(
+            "{} {are} sound, with {}",
+            text::count(sound, "run"),
+            text::count(usize::try_from(events).unwrap_or(usize::MAX), "event")
+        ));
         damaged.iter().for_each(|(run, what)| cx.output.page(&format!("run {run} is damaged: {what}")));
     } else {
         let damaged: Vec<Value> = damaged.iter().map(|(run, what)| json!({ "run": run, "what": what })).collect();

@@ -3,13 +3,35 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
+use crate::app::App;
+use crate::app::sandbox::{Fault, Status, USAGE};
+use crate::report::{Role, text};
 
 /// The commands of `sandbox`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Start it, unless it runs; runs start it by themselves
+    Up {
+        /// By how much Pods come and go faster than usual, 0.01 to 1000
+        #[arg(long, value_name = "N")]
+        speed: Option<f64>,
+    },
+    /// End it; its cluster stays on disk
+    Down,
+    /// Show whether it runs, and its Deployments
+    Status,
+    /// Put its cluster back to how it was at first
+    Reset,
+    /// What it does wrong on purpose
+    #[command(subcommand)]
+    Fault(FaultCommand),
+    /// List what requests changed in it
+    Effects,
     /// Serve it in this process
     #[command(hide = true)]
     Serve {
@@ -28,15 +50,110 @@ pub enum Command {
     },
 }
 
+/// The commands of `sandbox fault`.
+#[derive(Debug, clap::Subcommand)]
+pub enum FaultCommand {
+    /// Add a fault
+    #[command(after_help = format!("A fault is one of these:\n{USAGE}"))]
+    Add {
+        /// The fault's words
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+        words: Vec<String>,
+    },
+    /// List the faults that stand
+    List,
+    /// End all faults
+    Clear,
+}
+
 /// Controls the sandbox.
 ///
 /// # Errors
 /// When it cannot be reached or does not do what it is told.
-pub fn run(_cx: &Context, command: Command) -> Result<u8, Failure> {
+pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Serve { dir, port, speed, idle } => {
-            crate::app::sandbox::serve(&dir, port, speed, Duration::from_secs(idle))?;
-            Ok(exit_code::SUCCEEDED)
+        Command::Serve { dir, port, speed, idle } => crate::app::sandbox::serve(&dir, port, speed, Duration::from_secs(idle))?,
+        Command::Up { speed } => status(cx, &cx.app()?.sandbox_up(speed)?),
+        Command::Status => status(cx, &cx.app()?.sandbox_status()?),
+        Command::Down => {
+            let was_there = cx.app()?.sandbox_down()?;
+            let text = if was_there { "The sandbox has ended; its cluster is kept." } else { "No sandbox was running." };
+            say(cx, text, || json!({ "was_running": was_there }));
+        }
+        Command::Reset => {
+            cx.app()?.sandbox_reset()?;
+            say(cx, "The sandbox is as it was at first.", || json!({ "reset": true }));
+        }
+        Command::Effects => effects(cx, &cx.app()?)?,
+        Command::Fault(command) => fault(cx, &cx.app()?, command)?,
+    }
+    Ok(exit_code::SUCCEEDED)
+}
+
+fn say(cx: &Context, text: &str, document: impl FnOnce() -> Value) {
+    if cx.output.is_text() { cx.output.page(text) } else { cx.output.json(&document()) }
+}
+
+fn status(cx: &Context, status: &Status) {
+    if !cx.output.is_text() {
+        return cx.output.json(&json!(status));
+    }
+    let Some(live) = &status.live else {
+        return cx.output.page(&format!("No sandbox runs in {}. A run starts it, or `runsheet sandbox up`.", status.dir.display()));
+    };
+    let style = &cx.output.out;
+    let mut lines = vec![
+        format!("The sandbox {} at http://{}, process {}", style.paint(Role::Good, "runs"), live.address, live.pid),
+        format!("  folder   {}", status.dir.display()),
+        format!("  cluster  {}", live.cluster_uid),
+        format!("  effects  {}", live.overview.effects),
+        format!("  faults   {}", live.overview.faults),
+    ];
+    lines.extend(live.overview.deployments.iter().map(|deployment| format!("  {deployment}")));
+    cx.output.page(&lines.join("\n"));
+}
+
+fn effects(cx: &Context, app: &App) -> Result<(), Failure> {
+    let effects = app.sandbox_effects()?;
+    if !cx.output.is_text() {
+        cx.output.list(effects.iter().map(|effect| json!(effect)).collect());
+        return Ok(());
+    }
+    if effects.is_empty() {
+        cx.output.page("No request has changed anything in the sandbox.");
+    }
+    for effect in effects {
+        cx.output.page(&format!(
+            "{:>4}  {:.0}  {} {}: {} → {}  by {}",
+            effect.n, effect.at, effect.object, effect.field, effect.from, effect.to, effect.request
+        ));
+    }
+    Ok(())
+}
+
+fn fault(cx: &Context, app: &App, command: FaultCommand) -> Result<(), Failure> {
+    match command {
+        FaultCommand::Add { words } => {
+            let fault = Fault::parse(&words).map_err(|error| Failure::usage(error.to_string()))?;
+            match app.sandbox_fault(&fault)? {
+                Some(standing) => say(cx, &format!("Fault {} stands: {}", standing.id, standing.fault), || json!(standing)),
+                None => say(cx, "Done.", || json!({ "done": true })),
+            }
+        }
+        FaultCommand::List => {
+            let faults = app.sandbox_faults()?;
+            if !cx.output.is_text() {
+                cx.output.list(faults.iter().map(|standing| json!(standing)).collect());
+            } else if faults.is_empty() {
+                cx.output.page("No faults. Add one: runsheet sandbox fault add refuse 'PATCH */scale' --status 503");
+            } else {
+                faults.iter().for_each(|standing| cx.output.page(&format!("{:>4}  {}", standing.id, standing.fault)));
+            }
+        }
+        FaultCommand::Clear => {
+            let cleared = app.sandbox_clear_faults()?;
+            say(cx, &format!("{} ended.", text::count(cleared, "fault")), || json!({ "cleared": cleared }));
         }
     }
+    Ok(())
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
@@ -15,7 +18,7 @@ use crate::report::{self, RunView, Style, status_json};
 /// How often a followed run is looked at.
 const LOOK: Duration = Duration::from_millis(150);
 /// How many events are read at once.
-const PAGE: u32 = 1000;
+pub const PAGE: u32 = 1000;
 
 /// The arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +29,7 @@ Examples:
   runsheet status 3fa9c1d2 -o json | jq '.steps[] | {id, status}'")]
 pub struct Args {
     /// The run [default: the only open one, else the latest]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: Option<String>,
     /// Follow it until it ends, or nobody works on it any more
     #[arg(short, long)]
@@ -76,17 +79,28 @@ fn follow(cx: &Context, app: &App, view: RunView) -> Result<RunView, Failure> {
 }
 
 fn until_over(app: &App, run: RunId, seq: &mut u64, watch: &Watch) -> Result<(), Failure> {
-    loop {
-        // Asked before reading: what a process wrote before it left is read below.
-        let owned = app.owner(run)? != Owner::Nobody;
+    while wait_for_more(app, run, *seq)? {
         let records = app.records_after(run, *seq, PAGE)?;
-        match records.last() {
-            Some(last) => {
-                *seq = last.seq;
-                watch.committed(run, &records);
-            }
-            None if !owned => return Ok(()),
-            None => std::thread::sleep(LOOK),
+        *seq = records.last().map_or(*seq, |last| last.seq);
+        watch.committed(run, &records);
+    }
+    Ok(())
+}
+
+/// Waits until the run has events after this seq; false: no process works on it, and there are none.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn wait_for_more(app: &App, run: RunId, seq: u64) -> Result<bool, Failure> {
+    loop {
+        // Asked before reading: what a process wrote before it left is found below.
+        let owned = app.owner(run)? != Owner::Nobody;
+        if !app.records_after(run, seq, 1)?.is_empty() {
+            return Ok(true);
         }
+        if !owned {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK);
     }
 }

@@ -14,13 +14,14 @@ use super::answer::redacted;
 use super::crash;
 use super::dispatcher::Message;
 use super::held_locks::{HeldLocks, InUse};
+use super::large_outputs;
 use super::planning::as_given;
-use super::step_log::StepLog;
+use super::step_log::{StepLog, step_folder};
 use crate::environment::{Redactor, SecretValues};
 use crate::machine::decide::{Answer, Input};
 use crate::machine::standing::standing;
 use crate::machine::task::{Check, Task, What};
-use crate::machine::{idempotency_key, undo_key};
+use crate::machine::{idempotency_key, rollback_key};
 use crate::model::change::{ObjectRef, Standing};
 use crate::model::id::{RunId, StepPath};
 use crate::model::inputs::ResolvedInputs;
@@ -63,24 +64,9 @@ impl Executor {
         self.actions.get(name).cloned()
     }
 
-    /// A step's folder: its path, with what a file name cannot hold replaced.
-    fn folder(&self, step: &StepPath) -> PathBuf {
-        let plain: String = step
-            .as_str()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']') { c } else { '~' })
-            .collect();
-        if plain == step.as_str() && plain.len() < 100 && !plain.starts_with('.') {
-            return self.files.join(plain);
-        }
-        let hash = crate::model::id::ContentHash::of(step.as_str().as_bytes());
-        let short: String = plain.chars().take(80).collect();
-        self.files.join(format!("{}~{}", short.trim_start_matches('.'), &hash.0[..8]))
-    }
-
     /// A context for reading, outside of any attempt.
     pub fn context_of(&self, step: &StepPath, occurrence: u32) -> Context {
-        let files = self.folder(step);
+        let files = step_folder(&self.files, step);
         Context {
             run: self.run,
             step: step.clone(),
@@ -95,10 +81,18 @@ impl Executor {
     }
 
     fn context(&self, task: &Task) -> Context {
-        let common = self.context_of(&task.step, task.occurrence);
-        let idempotency_key =
-            if task.what.is_rollback_action() { undo_key(self.run, &task.step, task.occurrence) } else { common.idempotency_key };
-        Context { idempotency_key, attempt: task.attempt, effect: task.effect, timeout: task.timeout, ..common }
+        let context = self.context_of(&task.step, task.occurrence);
+        let idempotency_key = match task.what {
+            What::RevertApply { .. } | What::RevertVerify { .. } => rollback_key(self.run, &task.step, task.occurrence),
+            What::Observe { .. }
+            | What::Check { .. }
+            | What::Apply { .. }
+            | What::Verify { .. }
+            | What::ReadLive { .. }
+            | What::Swap { .. }
+            | What::Follow { .. } => context.idempotency_key,
+        };
+        Context { idempotency_key, attempt: task.attempt, effect: task.effect, timeout: task.timeout, ..context }
     }
 
     /// Inputs with secrets in place.
@@ -120,7 +114,7 @@ impl Executor {
     /// Carries a task out and sends its answer. A panic of an action fails its step and nothing else.
     pub async fn carry_out(self: Arc<Self>, task: Task) {
         let (node, token) = (task.node, task.token);
-        let answer = self.answer(task).await;
+        let answer = self.answer(&task).await;
         // The dispatcher is gone only when nobody waits for the answer any more.
         let _ = self.to.send(Message::Input(Input::Answer { node, token, answer }));
     }
@@ -139,9 +133,9 @@ impl Executor {
         Some(redacted(Answer::Applied(outcome), &self.redactor))
     }
 
-    async fn answer(self: &Arc<Self>, task: Task) -> Answer {
+    async fn answer(&self, task: &Task) -> Answer {
         let what = task.what.clone();
-        let answer = match std::panic::AssertUnwindSafe(self.attempt(&task)).catch_unwind().await {
+        let answer = match std::panic::AssertUnwindSafe(self.attempt(task)).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => {
                 let failure = panicked();
@@ -156,7 +150,16 @@ impl Executor {
                 }
             }
         };
-        redacted(answer, &self.redactor)
+        // Redacted first: what goes to a file is as free of secrets as what goes to the journal.
+        match redacted(answer, &self.redactor) {
+            Answer::Applied(Applied::Applied { outputs }) => {
+                Answer::Applied(Applied::Applied { outputs: large_outputs::keep(&step_folder(&self.files, &task.step), outputs) })
+            }
+            Answer::Verified(Ok(Verdict::Present { outputs })) => {
+                Answer::Verified(Ok(Verdict::Present { outputs: large_outputs::keep(&step_folder(&self.files, &task.step), outputs) }))
+            }
+            other => other,
+        }
     }
 
     async fn attempt(&self, task: &Task) -> Answer {
@@ -321,6 +324,7 @@ impl Executor {
             (a, _) => a,
         };
         let mut holding_since: Option<Instant> = None;
+        let mut said = String::new();
         loop {
             let complaint = match self.look(&context, check, reading.as_ref()).await {
                 Ok(None) => {
@@ -335,7 +339,10 @@ impl Executor {
             };
             if let Some(failure) = complaint {
                 holding_since = None;
-                context.log.line(&failure.message);
+                if failure.message != said {
+                    context.log.line(&failure.message);
+                    said.clone_from(&failure.message);
+                }
                 let Some(limit) = limit else { return Err(failure) };
                 if started.elapsed() >= limit {
                     let message =

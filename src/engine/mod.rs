@@ -10,6 +10,7 @@ mod drift;
 mod executor;
 mod held_locks;
 mod inbox;
+mod large_outputs;
 pub mod lock_files;
 pub mod ownership;
 mod planning;
@@ -17,3 +18,4 @@ mod step_log;
 
 pub use dispatcher::{Ended, EngineError, Setup, Stay, Stop, drive};
 pub use planning::ActionPlanning;
+pub use step_log::step_folder;

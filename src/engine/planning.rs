@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::machine::task::{PlanRequest, Planning};
-use crate::machine::{idempotency_key, undo_key};
+use crate::machine::{idempotency_key, rollback_key};
 use crate::model::intent::Intent;
 use crate::model::outcome::Failure;
 use crate::ports::action::{Actions, Context, Inputs, Log};
@@ -44,7 +44,7 @@ impl Planning for ActionPlanning {
         let Some(action) = self.actions.get(request.action) else {
             return Err(Failure::permanent(format!("there is no action `{}`", request.action)));
         };
-        let key = if request.undo { undo_key } else { idempotency_key };
+        let key = if request.undo { rollback_key } else { idempotency_key };
         let context = Context {
             run: request.run,
             step: request.step.clone(),

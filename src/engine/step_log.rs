@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::environment::Redactor;
@@ -13,6 +13,21 @@ use crate::ports::observer::{Observer, Progress};
 
 /// The most that is written to one step's log, in bytes.
 const LIMIT: u64 = 10 * 1024 * 1024;
+
+/// A step's folder within its run's: the step's path, with what a file name cannot hold replaced.
+pub fn step_folder(files: &Path, step: &StepPath) -> PathBuf {
+    let plain: String = step
+        .as_str()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']') { c } else { '~' })
+        .collect();
+    if plain == step.as_str() && plain.len() < 100 && !plain.starts_with('.') {
+        return files.join(plain);
+    }
+    let hash = crate::model::id::ContentHash::of(step.as_str().as_bytes());
+    let short: String = plain.chars().take(80).collect();
+    files.join(format!("{}~{}", short.trim_start_matches('.'), &hash.0[..8]))
+}
 
 pub(super) struct StepLog {
     run: RunId,

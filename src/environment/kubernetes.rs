@@ -164,17 +164,23 @@ fn not_answered(error: &kube::Error) -> KubeError {
     }
 }
 
-/// An error with its causes, each said once, without the numbers that operating systems give them.
+/// What layers of the client say of an error below them: nothing that a person could use.
+const LAYERS: [&str; 5] =
+    ["error sending request", "client error (Connect)", "client error (SendRequest)", "tcp connect error", "connection error"];
+
+/// An error with its causes, each said once, without the numbers that operating systems give them, and without layers that only pass it on.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut source = Some(error);
     while let Some(inner) = source {
         let text = inner.to_string();
         let text = text.split(" (os error").next().unwrap_or_default().trim().to_owned();
-        if !text.is_empty() && !parts.iter().any(|part| part.contains(&text)) {
+        let cause = inner.source();
+        let passes_on = cause.is_some() && LAYERS.contains(&text.as_str());
+        if !text.is_empty() && !passes_on && !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);
         }
-        source = inner.source();
+        source = cause;
     }
     parts.join(": ")
 }

@@ -24,12 +24,9 @@ pub fn idempotency_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
     hex(&digest(run, step, occurrence, None)[..16])
 }
 
-/// The same for what a step's own rollback action sends: another request than the step's, so another key.
-pub fn undo_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
-    let mut hash = Sha256::new();
-    hash.update(b"undo");
-    hash.update(digest(run, step, occurrence, None));
-    hex(&hash.finalize()[..16])
+/// The key under which every try of a step's own rollback action is sent: another than that of the step, since it is another request.
+pub fn rollback_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
+    idempotency_key(run, &StepPath::new(format!("{step}#rollback")), occurrence)
 }
 
 /// The delay before this attempt (2: the first retry).
@@ -54,12 +51,13 @@ mod tests {
     use crate::model::duration::Span;
 
     #[test]
-    fn a_step_and_its_undo_are_told_apart_and_each_is_the_same_again() {
+    fn a_step_its_rollback_and_each_doing_have_keys_of_their_own() {
         let (run, step) = (RunId(uuid::Uuid::from_u128(7)), StepPath::new("scale"));
-        let keys = [idempotency_key(run, &step, 1), idempotency_key(run, &step, 2), undo_key(run, &step, 1), undo_key(run, &step, 2)];
-        assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
-        assert_eq!(undo_key(run, &step, 1), keys[2]);
-        assert!(keys.iter().all(|key| key.len() == 32));
+        let keys =
+            [idempotency_key(run, &step, 1), idempotency_key(run, &step, 2), rollback_key(run, &step, 1), rollback_key(run, &step, 2)];
+        let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+        assert_eq!(different.len(), 4);
+        assert_eq!(keys[0], idempotency_key(run, &step, 1));
     }
 
     #[test]

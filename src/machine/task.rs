@@ -182,22 +182,6 @@ pub trait Planning: Send + Sync {
     fn plan(&self, request: PlanRequest<'_>) -> Result<(Intent, Option<Value>), Failure>;
 }
 
-impl What {
-    /// Whether it sends, or asks about, the step's own rollback action: another request than the step's.
-    pub fn is_rollback_action(&self) -> bool {
-        match self {
-            Self::RevertApply { .. } | Self::RevertVerify { .. } => true,
-            Self::Observe { .. }
-            | Self::Check { .. }
-            | Self::Apply { .. }
-            | Self::Verify { .. }
-            | Self::ReadLive { .. }
-            | Self::Swap { .. }
-            | Self::Follow { .. } => false,
-        }
-    }
-}
-
 /// What a plan is worked out from.
 pub struct PlanRequest<'a> {
     /// The state's run.

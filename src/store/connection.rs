@@ -57,7 +57,9 @@ impl Options {
 fn number(variable: &str) -> Result<Option<u32>, String> {
     match std::env::var(variable) {
         Err(_) => Ok(None),
-        Ok(text) => text.parse().map(Some).map_err(|_| format!("{variable} is `{text}`, and must be a whole number")),
+        Ok(text) => {
+            text.parse().map(Some).map_err(|_| format!("{variable} is `{text}`, and must be a whole number: correct it, or leave it out"))
+        }
     }
 }
 

@@ -1,12 +1,22 @@
 //! Every integration test, in one binary: a file for each feature.
 
+mod cli_questions;
+mod cli_root;
+mod cli_runs;
 mod commands;
+mod errors;
+mod errors_playbook;
+mod errors_store;
+mod errors_target;
+mod errors_usage;
+mod exit_codes;
 mod kills;
 mod kills_constructs;
 mod kills_faults;
 mod kills_once;
 mod layers;
 mod processes;
+mod rollback_actions;
 mod rollbacks;
 mod support;
 mod terminals;

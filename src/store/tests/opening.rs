@@ -136,7 +136,10 @@ fn numbers_in_the_environment_must_be_numbers() {
 #[test]
 fn options_of_the_environment() {
     if std::env::var_os("RUNSHEET_TEST_OPTIONS").is_some() {
-        assert_eq!(Options::from_env().unwrap_err(), "RUNSHEET_MAX_PAGES is `many`, and must be a whole number");
+        assert_eq!(
+            Options::from_env().unwrap_err(),
+            "RUNSHEET_MAX_PAGES is `many`, and must be a whole number: correct it, or leave it out"
+        );
         let text = Store::open(&Place::new().file(), Access::ReadWrite).err().expect("it is no number").to_string();
         assert!(text.contains("RUNSHEET_MAX_PAGES is `many`"), "{text}");
     } else {
