@@ -16,9 +16,13 @@ pub fn at_every_point(width: usize, was_killed: impl Fn(&str) -> bool + Sync) ->
     let over: [AtomicBool; KINDS.len()] = std::array::from_fn(|_| AtomicBool::new(false));
     let killed = Mutex::new(BTreeMap::from(KINDS.map(|kind| (kind, 0))));
     std::thread::scope(|scope| {
-        for _ in 0..width {
-            scope.spawn(|| {
-                while let Some(kind) = (0..KINDS.len()).find(|kind| !over[*kind].load(Ordering::SeqCst)) {
+        let (next, over, killed, was_killed) = (&next, &over, &killed, &was_killed);
+        for first in 0..width {
+            scope.spawn(move || {
+                // Each begins with another kind, so that few are at the end of one when it is found.
+                while let Some(kind) =
+                    (0..KINDS.len()).map(|kind| (first + kind) % KINDS.len()).find(|kind| !over[*kind].load(Ordering::SeqCst))
+                {
                     let count = next[kind].fetch_add(1, Ordering::SeqCst);
                     assert!(count <= MOST, "there seem to be more than {MOST} points of kind {}", KINDS[kind]);
                     if was_killed(&format!("{}:{count}", KINDS[kind])) {
