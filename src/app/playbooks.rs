@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{App, AppError};
 use crate::actions::{command, http, kubernetes};
-use crate::environment::{Connections, SecretValues};
+use crate::environment::{Connections, SecretValues, forms_of};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
 use crate::model::playbook::Playbook;

@@ -21,7 +21,7 @@ fn raw(stage: &Stage) -> Connection {
 /// The ids of all runs, the latest first.
 fn runs(stage: &Stage) -> Vec<String> {
     let listed = stage.run(&["runs", "-o", "json"]).code(0).json();
-    listed.as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    listed.as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

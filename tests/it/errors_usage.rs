@@ -68,7 +68,7 @@ error: neither STAGE/home nor any folder above it holds a folder `playbooks`
         2,
         "\
 error: there is no folder STAGE/nowhere
- hint: name the folder that holds `playbooks/` with `--root` (or RUNSHEET_ROOT)",
+ hint: name the folder that holds `playbooks` with `--root` (or RUNSHEET_ROOT)",
     );
     let home = elsewhere.to_string_lossy().into_owned();
     tells(
@@ -77,7 +77,7 @@ error: there is no folder STAGE/nowhere
         2,
         "\
 error: STAGE/home holds no folder `playbooks`
- hint: name the folder that holds `playbooks/` with `--root` (or RUNSHEET_ROOT)",
+ hint: name the folder that holds `playbooks` with `--root` (or RUNSHEET_ROOT)",
     );
     let file = stage.root().join("playbooks/ok.yaml").to_string_lossy().into_owned();
     tells_of(&stage, &["--root", &file, "run", "ok"], 2, &["error: ROOT/playbooks/ok.yaml is a file, not a folder\n hint: "]);
@@ -111,7 +111,7 @@ fn runs_that_are_not_there_or_not_clear() {
     );
     let _ = stage.run(&["run", "gate"]).code(4);
     let listed = stage.run(&["runs", "-o", "json"]).code(0).json();
-    let first = listed[0]["run"].as_str().unwrap();
+    let first = listed[0]["id"].as_str().unwrap();
     // Ids begin with the time: two of the same minute begin alike.
     let told = Told::of(&stage, stage.run(&["status", &first[..4]]), 2);
     let begins = format!("error: `{}` fits several runs: RUN-ID, RUN-ID\n hint: `runsheet runs` lists them", &first[..4]);
@@ -125,10 +125,17 @@ fn runs_that_are_not_there_or_not_clear() {
 fn steps_that_are_not_there_or_refuse() {
     let stage = Stage::new().playbook("gate", GATE);
     let _ = stage.run(&["run", "gate"]).code(4);
-    for args in [&["approve", "go_life"][..], &["skip", "go_life", "--reason", "x"], &["mark-done", "go_life", "--reason", "x"]] {
-        let told = Told::of(&stage, stage.run(args), stage.run(args).code.unwrap());
-        assert!(told.err.contains("go_life") && told.err.contains(" hint: "), "{args:?}: {}", told.err);
+    let near = "error: the run has no step go_life; did you mean go_live?\n hint: `runsheet status RUN` shows where the run stands";
+    for args in [&["retry", "go_life"][..], &["skip", "go_life", "--reason", "x"], &["mark-done", "go_life", "--reason", "x"]] {
+        tells_of(&stage, args, 6, &[near]);
     }
+    tells_of(
+        &stage,
+        &["skip", "nonsense", "--reason", "x"],
+        6,
+        &["error: the run has no step nonsense: `runsheet status` lists them\n hint: "],
+    );
+    tells_of(&stage, &["approve", "go_life"], 6, &["go_life", " hint: "]);
     tells(&stage, &["skip", "go_live"], 2, "error: `skip` needs a reason: it is kept with the run\n hint: give it with --reason '…'");
     tells(
         &stage,
