@@ -14,7 +14,7 @@ use super::{ask, complete, select};
 use crate::app::App;
 use crate::model::id::StepPath;
 use crate::model::instruction::Command;
-use crate::model::status::StepStatus;
+use crate::model::status::{RunStatus, StepStatus};
 use crate::report::RunView;
 
 /// The arguments of `approve` and `reject`.
@@ -74,7 +74,7 @@ pub struct DoneArgs {
 /// # Errors
 /// When no gate, or more than one, could be meant, or the run refuses.
 pub fn approve(cx: &Context, args: GateArgs) -> Result<u8, Failure> {
-    gate(cx, args, |step| Command::Approve { step })
+    gate(cx, args, Asked::Forward, |step| Command::Approve { step })
 }
 
 /// Refuses a gate.
@@ -82,7 +82,7 @@ pub fn approve(cx: &Context, args: GateArgs) -> Result<u8, Failure> {
 /// # Errors
 /// As [`approve`].
 pub fn reject(cx: &Context, args: GateArgs) -> Result<u8, Failure> {
-    gate(cx, args, |step| Command::Reject { step })
+    gate(cx, args, Asked::Instruction, |step| Command::Reject { step })
 }
 
 /// Tries a step again.
@@ -98,7 +98,7 @@ pub fn retry(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
         None if unknown => Some(ask::reason(None, "doing a step again whose outcome is unknown")?),
         reason => reason,
     };
-    instruct(cx, &app, view, Command::Retry { step: args.step.as_str().into() }, reason, Asked::Instruction)
+    instruct(cx, &app, view, Command::Retry { step: args.step.as_str().into() }, reason, Asked::Forward)
 }
 
 /// Leaves a step out.
@@ -109,7 +109,8 @@ pub fn skip(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
     let app = cx.app()?;
     let view = find(cx, &app, args.run.as_deref(), &args.step, &LEFT)?;
     let reason = ask::reason(args.reason, "`skip`")?;
-    instruct(cx, &app, view, Command::Skip { step: args.step.as_str().into() }, Some(reason), Asked::Instruction)
+    let asked = standing(&view);
+    instruct(cx, &app, view, Command::Skip { step: args.step.as_str().into() }, Some(reason), asked)
 }
 
 /// Says that a step is done.
@@ -123,7 +124,8 @@ pub fn mark_done(cx: &Context, args: DoneArgs) -> Result<u8, Failure> {
     let value = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
     let outputs: Map<String, Value> = args.outputs.into_iter().map(|(name, text)| (name, value(text))).collect();
     let outputs = if outputs.is_empty() { Value::Null } else { Value::Object(outputs) };
-    instruct(cx, &app, view, Command::MarkDone { step: args.step.as_str().into(), outputs }, Some(reason), Asked::Instruction)
+    let asked = standing(&view);
+    instruct(cx, &app, view, Command::MarkDone { step: args.step.as_str().into(), outputs }, Some(reason), asked)
 }
 
 /// What can be skipped or marked as done.
@@ -137,7 +139,12 @@ const LEFT: [StepStatus; 7] = [
     StepStatus::RollingBack,
 ];
 
-fn gate(cx: &Context, args: GateArgs, command: impl FnOnce(StepPath) -> Command) -> Result<u8, Failure> {
+/// A run that stood still before does what is asked by taking it; one that goes on is judged by its end.
+fn standing(view: &RunView) -> Asked {
+    if matches!(view.status(), RunStatus::Paused | RunStatus::Stuck) { Asked::Instruction } else { Asked::Forward }
+}
+
+fn gate(cx: &Context, args: GateArgs, asked: Asked, command: impl FnOnce(StepPath) -> Command) -> Result<u8, Failure> {
     let app = cx.app()?;
     let (view, step) = match (args.first, args.second) {
         (Some(run), Some(step)) => (cx.view(&app, app.find_run(&run)?)?, StepPath::from(step.as_str())),
@@ -148,7 +155,7 @@ fn gate(cx: &Context, args: GateArgs, command: impl FnOnce(StepPath) -> Command)
             (view, step)
         }
     };
-    instruct(cx, &app, view, command(step), args.reason, Asked::Instruction)
+    instruct(cx, &app, view, command(step), args.reason, asked)
 }
 
 /// One word may be a gate of the run that is open, or a run with one gate.

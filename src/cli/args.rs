@@ -79,7 +79,8 @@ Examples:
   runsheet status                             what it waits for, and what to type
   runsheet rollback                           give back what it changed
 
-RUN is an id as `runs` lists it, or its beginning or end; it may be left out where only one run fits.
+RUN is an id as `runs` lists it, or its beginning or end; it may be left out
+where only one run fits.
 
 {}",
         exit_code::TABLE

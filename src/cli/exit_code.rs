@@ -2,6 +2,7 @@
 //!
 //! Must not: change the meaning of a code. Invariant: every ending of a run has exactly one code, whatever command came to it.
 
+use crate::app::sandbox::SandboxError;
 use crate::app::{AppError, Ended, FindError, JournalError, OwnershipError};
 use crate::model::status::RunStatus;
 
@@ -27,13 +28,16 @@ pub const INTERRUPTED: u8 = 130;
 /// The table as `--help` prints it.
 pub const TABLE: &str = "\
 Exit codes:
-    0  succeeded; `rollback` and `cancel` that completed; an instruction that was taken; questions answered
-    1  the run failed: paused by a failure, rolled back after one, failed, cancelled, or succeeded with failures
+    0  succeeded; `rollback` and `cancel` that completed; an instruction taken;
+       a question answered
+    1  the run failed: paused by a failure, rolled back after one, failed,
+       cancelled, or succeeded with failures
     2  usage, or no such run
     3  invalid or unknown playbook, invalid or missing parameters or secrets
     4  paused on request, or waiting (time, gate): `resume` goes on
     5  stuck, or an unknown outcome: an operator must decide
-    6  refused: lock held, owner alive, wrong target, forgotten `--env`, confirmation denied, instruction refused
+    6  refused: lock held, owner alive, wrong target, forgotten `--env`,
+       confirmation denied, instruction refused
     7  the store failed: locked, full, damaged, newer
   130  interrupted by Ctrl-C (the run is paused)";
 
@@ -105,6 +109,7 @@ pub fn of_error(error: &AppError) -> u8 {
         AppError::Owned(OwnershipError::Unusable { .. }) | AppError::Lock(_) => STORE,
         AppError::Journal(error) | AppError::Find(FindError::Journal(error)) => of_journal(error),
         AppError::Find(_) => USAGE,
+        AppError::Sandbox(SandboxError::Option(_)) => USAGE,
         AppError::Sandbox(_) | AppError::System { .. } => FAILED,
     }
 }

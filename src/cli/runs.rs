@@ -8,7 +8,7 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use crate::app::{AppError, Filter, JournalError, RunSummary};
-use crate::report::{RunRow, runs_table};
+use crate::report::{RunRow, runs_table, text};
 
 /// The arguments of `runs`.
 #[derive(Debug, clap::Args)]
@@ -114,7 +114,12 @@ fn verify(cx: &Context, text: Option<&str>) -> Result<u8, Failure> {
         }
     }
     if cx.output.is_text() {
-        cx.output.page(&format!("{sound} runs are sound, with {events} events"));
+        let are = if sound == 1 { "is" } else { "are" };
+        cx.output.page(&format!(
+            "{} {are} sound, with {}",
+            text::count(sound, "run"),
+            text::count(usize::try_from(events).unwrap_or(usize::MAX), "event")
+        ));
         damaged.iter().for_each(|(run, what)| cx.output.page(&format!("run {run} is damaged: {what}")));
     } else {
         let damaged: Vec<Value> = damaged.iter().map(|(run, what)| json!({ "run": run, "what": what })).collect();

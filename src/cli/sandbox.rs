@@ -10,7 +10,7 @@ use super::exit_code;
 use super::failure::Failure;
 use crate::app::App;
 use crate::app::sandbox::{Fault, Status, USAGE};
-use crate::report::Role;
+use crate::report::{Role, text};
 
 /// The commands of `sandbox`.
 #[derive(Debug, clap::Subcommand)]
@@ -152,7 +152,7 @@ fn fault(cx: &Context, app: &App, command: FaultCommand) -> Result<(), Failure> 
         }
         FaultCommand::Clear => {
             let cleared = app.sandbox_clear_faults()?;
-            say(cx, &format!("{cleared} faults ended."), || json!({ "cleared": cleared }));
+            say(cx, &format!("{} ended.", text::count(cleared, "fault")), || json!({ "cleared": cleared }));
         }
     }
     Ok(())

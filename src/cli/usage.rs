@@ -32,7 +32,7 @@ pub fn failure(error: &clap::Error) -> Option<Failure> {
         _ => None,
     };
     hints.push(format!("`{} --help` tells more", command.unwrap_or_else(|| "runsheet".to_owned())));
-    Some(Failure::usage(what.join("\n")).hint(hints.join("\n")))
+    Some(Failure::usage(what.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")).hint(hints.join("\n")))
 }
 
 /// `runsheet run` from its usage line.
@@ -57,8 +57,8 @@ mod tests {
 
     #[test]
     fn says_what_is_near_and_where_help_is() {
-        let failure = of(&["rnu", "pre-event"]).unwrap();
-        assert_eq!(failure.what, "unrecognized subcommand 'rnu'");
+        let failure = of(&["rum", "pre-event"]).unwrap();
+        assert_eq!(failure.what, "unrecognized subcommand 'rum'");
         assert!(failure.hint.as_deref().unwrap().contains("'run'"), "{:?}", failure.hint);
         let failure = of(&["run"]).unwrap();
         assert!(failure.what.contains("<PLAYBOOK>"), "{}", failure.what);

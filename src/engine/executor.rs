@@ -14,6 +14,7 @@ use super::answer::redacted;
 use super::crash;
 use super::dispatcher::Message;
 use super::held_locks::{HeldLocks, InUse};
+use super::large_outputs;
 use super::planning::as_given;
 use super::step_log::{StepLog, step_folder};
 use crate::environment::{Redactor, SecretValues};
@@ -102,7 +103,7 @@ impl Executor {
     /// Carries a task out and sends its answer. A panic of an action fails its step and nothing else.
     pub async fn carry_out(self: Arc<Self>, task: Task) {
         let (node, token) = (task.node, task.token);
-        let answer = self.answer(task).await;
+        let answer = self.answer(&task).await;
         // The dispatcher is gone only when nobody waits for the answer any more.
         let _ = self.to.send(Message::Input(Input::Answer { node, token, answer }));
     }
@@ -121,9 +122,9 @@ impl Executor {
         Some(redacted(Answer::Applied(outcome), &self.redactor))
     }
 
-    async fn answer(self: &Arc<Self>, task: Task) -> Answer {
+    async fn answer(&self, task: &Task) -> Answer {
         let what = task.what.clone();
-        let answer = match std::panic::AssertUnwindSafe(self.attempt(&task)).catch_unwind().await {
+        let answer = match std::panic::AssertUnwindSafe(self.attempt(task)).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => {
                 let failure = panicked();
@@ -138,7 +139,16 @@ impl Executor {
                 }
             }
         };
-        redacted(answer, &self.redactor)
+        // Redacted first: what goes to a file is as free of secrets as what goes to the journal.
+        match redacted(answer, &self.redactor) {
+            Answer::Applied(Applied::Applied { outputs }) => {
+                Answer::Applied(Applied::Applied { outputs: large_outputs::keep(&step_folder(&self.files, &task.step), outputs) })
+            }
+            Answer::Verified(Ok(Verdict::Present { outputs })) => {
+                Answer::Verified(Ok(Verdict::Present { outputs: large_outputs::keep(&step_folder(&self.files, &task.step), outputs) }))
+            }
+            other => other,
+        }
     }
 
     async fn attempt(&self, task: &Task) -> Answer {

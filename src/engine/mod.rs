@@ -10,6 +10,7 @@ mod drift;
 mod executor;
 mod held_locks;
 mod inbox;
+mod large_outputs;
 pub mod lock_files;
 pub mod ownership;
 mod planning;

@@ -69,7 +69,9 @@ impl Draft<'_> {
             objects.dedup();
             objects
         };
-        self.issue(id, What::Observe { action: entry.name.clone(), inputs, objects }, Effect::Read, None);
+        // An action that may write reads nothing by itself, and knows that it may by the step's own word.
+        let effect = self.state.step(id).effect;
+        self.issue(id, What::Observe { action: entry.name.clone(), inputs, objects }, effect, None);
     }
 
     /// Begins another attempt, or the first after conditions.

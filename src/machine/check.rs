@@ -42,7 +42,9 @@ impl Draft<'_> {
             Err(failure) => self.check_failed(id, phase, failure),
             Ok(check) => {
                 let limit = self.state.time_left(id, self.now);
-                self.issue(id, What::Check { phase, index, check: Arc::new(check) }, Effect::Read, limit);
+                // The step's own action may be one that writes, and must not when it is asked for a reading.
+                let effect = if condition.reading.is_some() { Effect::Read } else { self.state.step(id).effect };
+                self.issue(id, What::Check { phase, index, check: Arc::new(check) }, effect, limit);
             }
         }
     }

@@ -69,8 +69,8 @@ impl State {
             Event::RunOutputs { .. } | Event::DriftSeen { .. } => {}
             Event::RollbackBegan { scope, reason } => {
                 self.mode = Mode::RollingBack(scope.clone());
+                // The status follows with an event of its own, as everything that others read does.
                 self.last_scope = Some(scope.clone());
-                self.status = RunStatus::RollingBack;
                 self.reason = Some(reason.clone());
                 self.rollback_open = true;
                 match scope {

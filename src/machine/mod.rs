@@ -42,6 +42,7 @@ mod tests;
 
 pub use decide::{Decision, Input, Machine, decide};
 pub use key::idempotency_key;
+pub use outputs::OUTPUTS_LIMIT;
 pub use start::start;
 pub use state::State;
 pub use task::{Planning, Task, What};

@@ -8,7 +8,7 @@ use crate::expr::{Bindings, Root};
 use crate::model::outcome::Failure;
 
 /// The outputs that a run's state keeps of one step, as JSON, in bytes. What is larger is in the step's files.
-const OUTPUTS_LIMIT: usize = 4096;
+pub const OUTPUTS_LIMIT: usize = 4096;
 
 impl Draft<'_> {
     /// The action's outputs with the step's own, within the limit.

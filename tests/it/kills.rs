@@ -35,12 +35,14 @@ fn promise_2_pre_event_killed_at_every_commit_and_effect_ends_as_if_it_had_not_b
             ran.code(0);
             return false;
         }
-        stage.run(&["resume"]).code(0);
+        if stage.status_json()["status"] != "succeeded" {
+            stage.run(&["resume"]).code(0);
+        }
         assert_grown_once(&stage, point);
         let status = stage.status_json();
         assert_eq!(status["status"], "succeeded", "{point}");
         assert!(status["steps"].as_array().unwrap().iter().all(|step| step["status"] == "succeeded"), "{point}: {status:#}");
-        assert_eq!(status["owed"][0]["words"], "deployment/ticket-service in production: replicas 8 → 2", "{point}");
+        assert_eq!(status["owed"][0]["words"], "deployment/ticket-service: replicas 8 → 2", "{point}");
         stage.run(&["runs", "verify"]).code(0);
         true
     });
@@ -51,7 +53,8 @@ fn promise_2_pre_event_killed_at_every_commit_and_effect_ends_as_if_it_had_not_b
 
 #[test]
 fn promise_2_a_run_that_is_killed_at_each_resume_again_comes_to_its_end() {
-    for point in ["commit:2", "before-commit:3", "effect:1"] {
+    // At fewer commits than these nothing can come about: one says that it is taken up, one what came of what was intended, one intends it again.
+    for point in ["commit:4", "before-commit:4", "effect:1"] {
         let stage = Stage::quick_pre_event();
         let (killed, _) = stage.run_killed_at(point, &arguments());
         assert!(killed, "{point}");
@@ -70,7 +73,13 @@ fn promise_3_a_rollback_killed_at_every_commit_and_effect_puts_back_once_what_wa
             ran.code(0);
             return false;
         }
-        stage.run(&["resume"]);
+        if !["succeeded", "rolled_back"].contains(&stage.status_json()["status"].as_str().unwrap()) {
+            stage.run(&["resume"]);
+        }
+        if stage.status_json()["status"] == "succeeded" {
+            assert_eq!(point, "before-commit:1", "once it is on disk that it is taken back, it goes on by itself");
+            stage.run(&["rollback", "--yes"]).code(0);
+        }
         assert_eq!(stage.effects_on("spec.replicas"), ["2→8", "8→2"], "{point}");
         assert_eq!(stage.effects().len(), 3, "{point}");
         let status = stage.status_json();

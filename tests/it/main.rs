@@ -1,5 +1,8 @@
 //! Every integration test, in one binary: a file for each feature.
 
+mod cli_questions;
+mod cli_root;
+mod cli_runs;
 mod commands;
 mod errors;
 mod errors_playbook;
@@ -9,7 +12,10 @@ mod errors_usage;
 mod exit_codes;
 mod hostile;
 mod kills;
+mod kills_faults;
+mod kills_once;
 mod layers;
 mod processes;
+mod rollbacks;
 mod secrets;
 mod support;
