@@ -159,12 +159,13 @@ fn a_secret_that_everybody_repeats_is_nowhere() {
     assert!(heard[0].contains(&format!("authorization: Bearer {SECRET}")), "{}", heard[0]);
     assert!(heard[1].contains(&format!("x-token: {SECRET}")), "{}", heard[1]);
     assert!(ran.stdout.contains("could not log in with [secret token]"), "{ran}");
+    let run = stage.status_json()["id"].as_str().unwrap().to_owned();
     for args in [
         &["status"][..],
         &["status", "-o", "json"],
         &["status", "--follow", "-o", "jsonl"],
         &["logs"],
-        &["logs", "loud"],
+        &["logs", &run, "loud"],
         &["runs", "-o", "json"],
         &["show", "leaky"],
     ] {
