@@ -209,3 +209,47 @@ fn what_another_run_has_locked() {
     let _ = live.wait().code(0);
     assert_eq!(stage.effects_on("spec.replicas"), ["2→4"]);
 }
+
+#[test]
+fn locks_that_cannot_be_taken() {
+    let scale = "playbook: scale\nsummary: s\nsteps:\n  - { id: grow, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }\n";
+    let stage = Stage::new().playbook("scale", scale).playbook("ok", OK).sandbox(20);
+    let file = stage.path("a-file");
+    std::fs::write(&file, "").unwrap();
+    let ran = stage.run_with(&["run", "scale"], &[("RUNSHEET_LOCK_DIR", &file.to_string_lossy())]);
+    let told = Told::of(&stage, ran, 7);
+    let wanted = "deployment/ticket-service cannot be taken: the folder STAGE/a-file cannot be made or used: a part of its path is a file; set RUNSHEET_LOCK_DIR to another folder\n hint: ";
+    assert!(told.err.contains(wanted), "{}", told.err);
+    assert!(stage.effects().is_empty());
+
+    let locks = stage.root().join("state/locks");
+    std::fs::remove_dir_all(&locks).unwrap();
+    std::fs::write(&locks, "").unwrap();
+    tells_of(
+        &stage,
+        &["run", "ok"],
+        7,
+        &["error: the lock of run RUN-ID, ROOT/state/locks/run-", "a part of its path is a file", " hint: "],
+    );
+}
+
+#[test]
+fn a_sandbox_that_is_damaged() {
+    let scale = "playbook: scale\nsummary: s\nsteps:\n  - { id: grow, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }\n";
+    let stage = Stage::new().playbook("scale", scale);
+    std::fs::create_dir_all(stage.sandbox_folder()).unwrap();
+    std::fs::write(stage.sandbox_folder().join("identity.json"), "{").unwrap();
+    tells_of(
+        &stage,
+        &["run", "scale"],
+        1,
+        &[
+            "error: the sandbox in ROOT/state/sandbox did not start: it ended with exit code 1; the end of its log says:\n",
+            "ROOT/state/sandbox/identity.json is damaged (",
+            " hint: `runsheet sandbox status` tells how it is; `runsheet sandbox reset` makes a new one",
+        ],
+    );
+    let _ = stage.run(&["sandbox", "reset"]).code(0);
+    let _ = stage.run(&["run", "scale"]).code(0);
+    assert_eq!(stage.effects_on("spec.replicas"), ["2→4"]);
+}

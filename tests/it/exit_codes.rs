@@ -65,6 +65,17 @@ fn one_rolled_back_after_a_failure() {
 }
 
 #[test]
+fn one_failed_by_its_outputs() {
+    let stage = Stage::new().playbook(
+        "share",
+        "playbook: share\nsummary: s\nparams:\n  pods: { type: integer }\nsteps:\n  - { id: a, uses: noop }\noutputs:\n  each: ${{ 100 / params.pods }}\n",
+    );
+    ends_as(&stage, &["run", "share", "-p", "pods=4"], 0, "succeeded");
+    ends_as(&stage, &["run", "share", "-p", "pods=0"], 1, "failed");
+    assert!(stage.status_json()["reason"].as_str().is_some_and(|reason| reason.contains("zero")), "{}", stage.status_json());
+}
+
+#[test]
 fn one_succeeded_with_failures() {
     let stage = of("on", "  - { id: a, uses: command, with: { argv: [\"false\"] }, on_failure: continue }\n");
     ends_as(&stage, &["run", "on"], 1, "succeeded_with_failures");

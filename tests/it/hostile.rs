@@ -12,7 +12,7 @@ use super::support::{Ran, Stage, step_of};
 /// A second is what is promised; a build without optimisation on a busy machine gets more.
 const SOON: Duration = Duration::from_secs(5);
 /// The most address space that the binary gets: stacks that are reserved and never touched count too.
-const MEMORY: &str = "--as=1073741824";
+const MEMORY: &str = "--as=268435456";
 
 /// The binary with so much memory and no more, where the system can hold it to that.
 fn bounded(stage: &Stage, args: &[&str]) -> Ran {
