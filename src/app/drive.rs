@@ -76,6 +76,7 @@ impl App {
     /// [`AppError`]. Whatever was committed stays.
     pub fn drive(&self, run: RunId, driving: Driving) -> Result<Ended, AppError> {
         let by = super::operator();
+        raise_descriptor_limit();
         let store = self.store()?;
         // The lock first, so that nobody else appends to what is read now; the file lock is let go of when this returns.
         let _ownership = Ownership::take(&self.locations.state_folder(), run, &by, Timestamp::now())?;
@@ -142,6 +143,17 @@ impl App {
         let Some(name) = name else { return Ok(None) };
         let known = self.environments().into_iter().chain([super::target::SANDBOX.to_owned()]).collect();
         self.environment_named(name, known).map(Some)
+    }
+}
+
+/// Each object that a run locks is an open file: as many as the system allows, not as few as a shell starts with.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 

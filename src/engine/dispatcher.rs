@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::executor::block_on;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
@@ -442,7 +443,13 @@ impl Dispatcher {
             return;
         }
         let token = task.token;
-        let handle = self.setup.runtime.spawn(Arc::clone(&self.executor).carry_out(task));
+        let mut work = Box::pin(Arc::clone(&self.executor).carry_out(task));
+        // What has nothing to wait for is done at the first look, here, and wakes no other thread; whatever waits is looked at again there.
+        let _within = self.setup.runtime.enter();
+        if (&mut work).now_or_never().is_some() {
+            return;
+        }
+        let handle = self.setup.runtime.spawn(work);
         self.aborts.insert(token, handle.abort_handle());
     }
 

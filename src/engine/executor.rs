@@ -19,9 +19,9 @@ use super::planning::as_given;
 use super::step_log::{StepLog, step_folder};
 use crate::environment::{Redactor, SecretValues};
 use crate::machine::decide::{Answer, Input};
-use crate::machine::idempotency_key;
 use crate::machine::standing::standing;
 use crate::machine::task::{Check, Task, What};
+use crate::machine::{idempotency_key, rollback_key};
 use crate::model::change::{ObjectRef, Standing};
 use crate::model::id::{RunId, StepPath};
 use crate::model::inputs::ResolvedInputs;
@@ -81,7 +81,18 @@ impl Executor {
     }
 
     fn context(&self, task: &Task) -> Context {
-        Context { attempt: task.attempt, effect: task.effect, timeout: task.timeout, ..self.context_of(&task.step, task.occurrence) }
+        let context = self.context_of(&task.step, task.occurrence);
+        let idempotency_key = match task.what {
+            What::RevertApply { .. } | What::RevertVerify { .. } => rollback_key(self.run, &task.step, task.occurrence),
+            What::Observe { .. }
+            | What::Check { .. }
+            | What::Apply { .. }
+            | What::Verify { .. }
+            | What::ReadLive { .. }
+            | What::Swap { .. }
+            | What::Follow { .. } => context.idempotency_key,
+        };
+        Context { idempotency_key, attempt: task.attempt, effect: task.effect, timeout: task.timeout, ..context }
     }
 
     /// Inputs with secrets in place.

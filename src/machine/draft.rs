@@ -39,7 +39,8 @@ impl Draft<'_> {
         let applies = matches!(what, What::Apply { .. } | What::RevertApply { .. });
         self.flight.tasks.insert(id, (token, applies));
         let node = self.state.node(id);
-        let attempt = node.detail.as_ref().map_or(0, |detail| detail.attempt);
+        let back = matches!(what, What::RevertApply { .. } | What::RevertVerify { .. });
+        let attempt = node.detail.as_ref().map_or(0, |detail| if back { detail.revert_attempt } else { detail.attempt });
         self.tasks.push(Task { step: node.path.clone(), node: id, token, what, effect, occurrence: node.occurrence(), attempt, timeout });
     }
 

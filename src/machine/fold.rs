@@ -293,7 +293,6 @@ impl State {
             Event::StepRolledBack { .. } => {
                 let detail = self.node_mut(id).detail();
                 detail.frozen = false;
-                detail.revert_attempt = 0;
                 detail.revert_intent = None;
                 self.end(id);
             }
@@ -304,7 +303,6 @@ impl State {
             Event::StepRollbackFailed { failure, .. } => {
                 let detail = self.node_mut(id).detail();
                 detail.failure = Some(failure.clone());
-                detail.revert_attempt = 0;
                 self.end(id);
             }
             // Run events and those without a bearing on the state.
@@ -392,7 +390,9 @@ impl State {
                 Stage::Verify
             }
             ResetTo::Revert => {
-                node.detail().revert_attempt = 0;
+                // Tries are counted on, so that their numbers tell them apart, but count no more against the limit.
+                let detail = node.detail();
+                detail.revert_lost = detail.revert_attempt;
                 Stage::RevertRead
             }
         };

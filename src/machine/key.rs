@@ -24,6 +24,11 @@ pub fn idempotency_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
     hex(&digest(run, step, occurrence, None)[..16])
 }
 
+/// The key under which every try of a step's own rollback action is sent: another than that of the step, since it is another request.
+pub fn rollback_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
+    idempotency_key(run, &StepPath::new(format!("{step}#rollback")), occurrence)
+}
+
 /// The delay before this attempt (2: the first retry).
 pub(super) fn delay(retry: &Retry, run: RunId, step: &StepPath, occurrence: u32, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(2).min(32);
@@ -44,6 +49,16 @@ pub(super) fn delay(retry: &Retry, run: RunId, step: &StepPath, occurrence: u32,
 mod tests {
     use super::*;
     use crate::model::duration::Span;
+
+    #[test]
+    fn a_step_its_rollback_and_each_doing_have_keys_of_their_own() {
+        let (run, step) = (RunId(uuid::Uuid::from_u128(7)), StepPath::new("scale"));
+        let keys =
+            [idempotency_key(run, &step, 1), idempotency_key(run, &step, 2), rollback_key(run, &step, 1), rollback_key(run, &step, 2)];
+        let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+        assert_eq!(different.len(), 4);
+        assert_eq!(keys[0], idempotency_key(run, &step, 1));
+    }
 
     #[test]
     fn delays_grow_are_bounded_and_repeat() {

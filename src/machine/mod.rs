@@ -41,7 +41,7 @@ mod unwind;
 mod tests;
 
 pub use decide::{Decision, Input, Machine, decide};
-pub use key::idempotency_key;
+pub use key::{idempotency_key, rollback_key};
 pub use outputs::OUTPUTS_LIMIT;
 pub use start::start;
 pub use state::State;

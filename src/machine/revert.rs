@@ -227,13 +227,15 @@ impl Draft<'_> {
     }
 
     fn try_revert_again(&mut self, id: NodeId, failure: Failure) {
-        let tried = self.state.node(id).detail.as_ref().map_or(1, |detail| detail.revert_attempt.max(1));
+        let (made, lost) = self.state.node(id).detail.as_ref().map_or((0, 0), |detail| (detail.revert_attempt, detail.revert_lost));
+        let made = made.max(lost + 1);
+        let tried = made - lost;
         if tried >= TRIES.attempts {
             let message = format!("{failure} (try {tried} of {})", TRIES.attempts);
             return self.revert_failed(id, Failure { message, ..failure });
         }
         let step = self.path(id);
         let delay = key::delay(&TRIES, self.state.run, &step, self.state.node(id).occurrence(), tried + 1);
-        self.emit(Event::RevertRetryScheduled { step, attempt: tried + 1, until: later(self.now, delay), failure });
+        self.emit(Event::RevertRetryScheduled { step, attempt: made + 1, until: later(self.now, delay), failure });
     }
 }

@@ -219,7 +219,10 @@ pub(super) struct Detail {
     /// An attempt has worked: whatever fails now, it is not made again unless the target says that it is gone.
     pub done: bool,
     pub failure: Option<Failure>,
+    /// Tries at taking it back.
     pub revert_attempt: u32,
+    /// Of these, not counted against the limit: an operator has asked for another round since.
+    pub revert_lost: u32,
     pub revert_intent: Option<Arc<Intent>>,
     pub revert_gate_cleared: bool,
     pub kept_blocks: bool,
@@ -438,7 +441,16 @@ impl Node {
 
 impl Detail {
     pub(super) fn freeze(&mut self, intent: &Intent) {
-        self.intent = Some(Arc::new(intent.clone()));
+        // The lines for a person's hands stay in the journal: nothing is decided by them, and a long run has many.
+        let intent = Intent {
+            prior: intent.prior.clone(),
+            changes: intent.changes.clone(),
+            revert: intent.revert.clone(),
+            note: intent.note.clone(),
+            by_hand: Vec::new(),
+            undo_by_hand: Vec::new(),
+        };
+        self.intent = Some(Arc::new(intent));
         self.done = false;
         if !self.frozen {
             self.frozen = true;

@@ -189,7 +189,11 @@ fn definition(readers: &Readers, hash: &ContentHash) -> Result<Definition, Journ
     if ContentHash::of(text.as_bytes()) != *hash {
         return Err(damaged(format!("the definition {hash} is not as it was written")));
     }
-    serde_json::from_str(&text).map_err(|error| damaged(format!("the definition {hash} cannot be read: {error}")))
+    let mut definition: Definition =
+        serde_json::from_str(&text).map_err(|error| damaged(format!("the definition {hash} cannot be read: {error}")))?;
+    // It stays in memory for as long as its run does, and reading has left room for as many steps again.
+    definition.playbooks.values_mut().for_each(|playbook| playbook.steps.shrink_to_fit());
+    Ok(definition)
 }
 
 #[async_trait]

@@ -151,15 +151,6 @@ async fn what_may_be_repeated_runs_again_under_the_same_attempt() {
 }
 
 #[tokio::test]
-async fn a_step_begun_anew_does_not_find_the_files_of_its_first_doing() {
-    let step = step(Effect::Once);
-    let inputs = json!({ "argv": ["true"] });
-    assert!(matches!(step.applied(inputs.clone()).await, Applied::Applied { .. }));
-    let again = step.intent(&inputs);
-    assert_eq!(step.verify(&inputs, &again).await, Verdict::Absent);
-}
-
-#[tokio::test]
 async fn a_missing_program_was_not_applied() {
     let step = step(Effect::Once);
     let Applied::NotApplied { failure } = step.applied(json!({ "argv": ["no-such-program", "x y"] })).await else { panic!() };

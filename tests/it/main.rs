@@ -16,6 +16,7 @@ mod kills_faults;
 mod kills_once;
 mod layers;
 mod processes;
+mod rollback_actions;
 mod rollbacks;
 mod secrets;
 mod support;
