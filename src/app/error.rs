@@ -105,7 +105,7 @@ pub enum AppError {
         why: String,
     },
     /// The operating system does not give what is needed.
-    #[error("{what}: {why}")]
+    #[error("{what}: {}", without_number(why))]
     System {
         /// What.
         what: String,
@@ -122,6 +122,11 @@ fn no_root(from: &Path, given: bool) -> String {
         (true, false) if from.exists() => format!("{shown} is a file, not a folder"),
         (true, false) => format!("there is no folder {shown}"),
     }
+}
+
+/// What the system said, without the number that it gives it.
+fn without_number(why: &str) -> &str {
+    why.split(" (os error").next().unwrap_or(why)
 }
 
 fn list(problems: &[BindError]) -> String {
@@ -171,7 +176,9 @@ impl AppError {
             Self::Find(_) => "`runsheet runs` lists them".to_owned(),
             Self::NoRuns { .. } => "start one: `runsheet list` shows the playbooks".to_owned(),
             Self::Refused { .. } => return None,
-            Self::System { .. } => return None,
+            Self::System { .. } => {
+                "mend that (permissions, free space, limits), then try again; runs that were started stay as they are".to_owned()
+            }
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{App, AppError};
 use crate::actions::{command, http, kubernetes};
-use crate::environment::{Connections, SecretValues};
+use crate::environment::{Connections, SecretValues, forms_of};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
 use crate::model::playbook::Playbook;
@@ -109,7 +109,11 @@ fn actions(connections: Arc<Connections>, secrets: &SecretValues) -> Result<Acti
     let secrets = secrets.clone();
     let redactions = Arc::new(move || {
         use secrecy::ExposeSecret;
-        secrets.iter().map(|(name, value)| (name.to_owned(), value.expose_secret().to_owned())).collect()
+        // In every form: a command may print a secret encoded, and its output goes to files as it comes.
+        let forms = |(name, value): (&str, &secrecy::SecretString)| {
+            forms_of(value.expose_secret()).into_iter().map(|form| (name.to_owned(), form)).collect::<Vec<_>>()
+        };
+        secrets.iter().flat_map(forms).collect()
     });
     let mut all: Vec<Arc<dyn Action>> = command::builtin(command::CommandSettings { supervisor, redactions });
     all.extend(http::builtin(&connections));

@@ -128,8 +128,11 @@ fn reason(error: &Error) -> String {
         _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
             "it is a symbolic link, and a lock must be a file".to_owned()
         }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a part of its path is a file; set RUNSHEET_LOCK_DIR to another folder".to_owned()
+        }
         ErrorKind::Unsupported => "the file system has no locks; set RUNSHEET_LOCK_DIR to a folder on a local disk".to_owned(),
-        _ => error.to_string(),
+        _ => crate::environment::error_chain(error),
     }
 }
 

@@ -164,7 +164,7 @@ fn unusable(run: RunId, file: &Path, error: &Error) -> OwnershipError {
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
         ErrorKind::StorageFull => "the disk is full; make room, then try again".to_owned(),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "a part of its path is a file; name another place with `--state`".to_owned(),
-        _ => error.to_string(),
+        _ => crate::environment::error_chain(error),
     };
     OwnershipError::Unusable { run, file: file.to_owned(), why }
 }

@@ -17,6 +17,6 @@ pub use http::{HttpOptions, HttpRoute};
 pub use identity::{IdentityError, KUBERNETES};
 pub(crate) use kubernetes::chain as error_chain;
 pub use kubernetes::{KubeCall, KubeError, KubeReply, KubernetesAccess};
-pub use redactor::Redactor;
+pub use redactor::{Redactor, forms_of};
 pub use secrets::{SecretProblem, SecretSource, SecretValues, SecretsError, resolve};
 pub use target::Environment;

@@ -104,6 +104,11 @@ impl Redactor {
     }
 }
 
+/// Every form in which a secret's value may show up, for what searches by itself: the value, its lines, encoded and escaped.
+pub fn forms_of(secret: &str) -> Vec<String> {
+    forms(secret).into_iter().map(|(form, _)| form).collect()
+}
+
 /// Every form of a secret, and whether it is base64.
 fn forms(secret: &str) -> Vec<(String, bool)> {
     let mut forms: Vec<(String, bool)> = Vec::new();

@@ -61,11 +61,11 @@ impl Reader<'_> {
         self.map(node, "a step", &known)?;
         let (id, id_span) = match node.get("id") {
             Some(at) => {
-                let id = self.text(at, "`id`").unwrap_or_default();
-                if !id.is_empty() {
-                    self.id(&id, at.span, "an id");
+                let id = self.text(at, "`id`");
+                if let Some(id) = &id {
+                    self.id(id, at.span, "an id");
                 }
-                (id, at.span)
+                (id.unwrap_or_default(), at.span)
             }
             None => {
                 self.missing(node.span, "a step", "id", "add `id: NAME` (lower-case letters, digits and `_`)");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// A file or folder cannot be used.
-    #[error("the sandbox could not {what} {path}: {source}", path = path.display())]
+    #[error("the sandbox could not {what} {path}: {why}", path = path.display(), why = words(source))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -31,7 +31,7 @@ pub enum SandboxError {
     #[error("the sandbox cannot run with {0}")]
     Option(String),
     /// The address cannot be listened on.
-    #[error("the sandbox cannot listen on 127.0.0.1:{port}: {source}; leave the port out to take a free one")]
+    #[error("the sandbox cannot listen on 127.0.0.1:{port}: {why}; leave the port out to take a free one", why = words(source))]
     Bind {
         /// The port that was asked for.
         port: u16,
@@ -45,7 +45,7 @@ pub enum SandboxError {
         dir: PathBuf,
     },
     /// The program of the sandbox cannot be started.
-    #[error("{exe} could not be started as the sandbox: {source}", exe = exe.display())]
+    #[error("{exe} could not be started as the sandbox: {why}", exe = exe.display(), why = words(source))]
     Spawn {
         /// The program.
         exe: PathBuf,
@@ -99,6 +99,11 @@ pub enum SandboxError {
     /// A message to or from it has an unexpected form: two versions of the program.
     #[error("the sandbox speaks another version ({0}); `runsheet sandbox down`, then `runsheet sandbox up`, replaces it")]
     Encoding(serde_json::Error),
+}
+
+/// What the system said, without the number that it gives it.
+fn words(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl SandboxError {

@@ -108,7 +108,8 @@ fn reason(error: &std::io::Error) -> String {
         std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => "a part of the path is a file".to_owned(),
         std::io::ErrorKind::NotFound => "nothing can be made there".to_owned(),
         std::io::ErrorKind::StorageFull => "the disk is full".to_owned(),
-        _ => error.to_string(),
+        // Without the number that the system gives it.
+        _ => error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
     }
 }
 

@@ -21,7 +21,7 @@ fn raw(stage: &Stage) -> Connection {
 /// The ids of all runs, the latest first.
 fn runs(stage: &Stage) -> Vec<String> {
     let listed = stage.run(&["runs", "-o", "json"]).code(0).json();
-    listed.as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    listed.as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -68,7 +68,7 @@ error: the disk (or the database's page limit) is full: nothing more can be writ
     assert!((1..40).contains(&done), "in the middle: {done} of 40");
     assert_eq!(shown, done, "what was shown as done was committed, and what was committed is kept");
     let sound = stage.run(&["runs", "verify"]).code(0);
-    assert!(sound.stdout.starts_with("1 runs are sound"), "{sound}");
+    assert!(sound.stdout.starts_with("1 run is sound"), "{sound}");
     // Still full: the same error, and no more.
     let again = Told::of(&stage, stage.run_with(&["resume"], &[("RUNSHEET_MAX_PAGES", "70")]), 7);
     assert!(again.err.contains("is full: nothing more can be written to ROOT/state/runsheet.db"), "{}", again.err);
@@ -92,7 +92,7 @@ fn one_changed_event_puts_its_run_aside_and_no_other() {
     let ran = stage.run(&["runs", "verify"]);
     keeps_the_rules(&ran);
     let ran =
-        ran.code(7).stdout_has("1 runs are sound").stdout_has(&format!("run {hurt} is damaged: ")).stdout_has("is not as it was written");
+        ran.code(7).stdout_has("1 run is sound").stdout_has(&format!("run {hurt} is damaged: ")).stdout_has("is not as it was written");
     assert!(ran.stderr.contains("keep a copy of the database; restore these runs from a backup; the others go on"), "{ran}");
     let verified: Value = stage.run(&["runs", "verify", "-o", "json"]).code(7).json();
     assert_eq!((&verified["sound"], &verified["damaged"][0]["run"]), (&1.into(), &hurt.as_str().into()));

@@ -26,7 +26,7 @@ fn a_wrong_command_line() {
         &["run"],
         2,
         &[
-            "error: the following required arguments were not provided:\n         <PLAYBOOK>\n hint: usage: runsheet run <PLAYBOOK>\n       `runsheet run --help` tells more",
+            "error: the following required arguments were not provided: <PLAYBOOK>\n hint: usage: runsheet run <PLAYBOOK>\n       `runsheet run --help` tells more",
         ],
     );
     tells_of(
@@ -68,7 +68,7 @@ error: neither STAGE/home nor any folder above it holds a folder `playbooks`
         2,
         "\
 error: there is no folder STAGE/nowhere
- hint: name the folder that holds `playbooks/` with `--root` (or RUNSHEET_ROOT)",
+ hint: name the folder that holds `playbooks` with `--root` (or RUNSHEET_ROOT)",
     );
     let home = elsewhere.to_string_lossy().into_owned();
     tells(
@@ -77,7 +77,7 @@ error: there is no folder STAGE/nowhere
         2,
         "\
 error: STAGE/home holds no folder `playbooks`
- hint: name the folder that holds `playbooks/` with `--root` (or RUNSHEET_ROOT)",
+ hint: name the folder that holds `playbooks` with `--root` (or RUNSHEET_ROOT)",
     );
     let file = stage.root().join("playbooks/ok.yaml").to_string_lossy().into_owned();
     tells_of(&stage, &["--root", &file, "run", "ok"], 2, &["error: ROOT/playbooks/ok.yaml is a file, not a folder\n hint: "]);
@@ -111,7 +111,7 @@ fn runs_that_are_not_there_or_not_clear() {
     );
     let _ = stage.run(&["run", "gate"]).code(4);
     let listed = stage.run(&["runs", "-o", "json"]).code(0).json();
-    let first = listed[0]["run"].as_str().unwrap();
+    let first = listed[0]["id"].as_str().unwrap();
     // Ids begin with the time: two of the same minute begin alike.
     let told = Told::of(&stage, stage.run(&["status", &first[..4]]), 2);
     let begins = format!("error: `{}` fits several runs: RUN-ID, RUN-ID\n hint: `runsheet runs` lists them", &first[..4]);
@@ -125,10 +125,17 @@ fn runs_that_are_not_there_or_not_clear() {
 fn steps_that_are_not_there_or_refuse() {
     let stage = Stage::new().playbook("gate", GATE);
     let _ = stage.run(&["run", "gate"]).code(4);
-    for args in [&["approve", "go_life"][..], &["skip", "go_life", "--reason", "x"], &["mark-done", "go_life", "--reason", "x"]] {
-        let told = Told::of(&stage, stage.run(args), stage.run(args).code.unwrap());
-        assert!(told.err.contains("go_life") && told.err.contains(" hint: "), "{args:?}: {}", told.err);
+    let near = "error: the run has no step go_life; did you mean go_live?\n hint: `runsheet status RUN` shows where the run stands";
+    for args in [&["retry", "go_life"][..], &["skip", "go_life", "--reason", "x"], &["mark-done", "go_life", "--reason", "x"]] {
+        tells_of(&stage, args, 6, &[near]);
     }
+    tells_of(
+        &stage,
+        &["skip", "nonsense", "--reason", "x"],
+        6,
+        &["error: the run has no step nonsense: `runsheet status` lists them\n hint: "],
+    );
+    tells_of(&stage, &["approve", "go_life"], 6, &["go_life", " hint: "]);
     tells(&stage, &["skip", "go_live"], 2, "error: `skip` needs a reason: it is kept with the run\n hint: give it with --reason '…'");
     tells(
         &stage,
@@ -200,5 +207,49 @@ fn what_another_run_has_locked() {
     assert!(told.err.contains(" hint: wait for its end, or start with `--wait`; `runsheet runs` shows what is open"), "{}", told.err);
     std::fs::write(stage.path("go"), "").unwrap();
     let _ = live.wait().code(0);
+    assert_eq!(stage.effects_on("spec.replicas"), ["2→4"]);
+}
+
+#[test]
+fn locks_that_cannot_be_taken() {
+    let scale = "playbook: scale\nsummary: s\nsteps:\n  - { id: grow, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }\n";
+    let stage = Stage::new().playbook("scale", scale).playbook("ok", OK).sandbox(20);
+    let file = stage.path("a-file");
+    std::fs::write(&file, "").unwrap();
+    let ran = stage.run_with(&["run", "scale"], &[("RUNSHEET_LOCK_DIR", &file.to_string_lossy())]);
+    let told = Told::of(&stage, ran, 7);
+    let wanted = "deployment/ticket-service cannot be taken: the folder STAGE/a-file cannot be made or used: a part of its path is a file; set RUNSHEET_LOCK_DIR to another folder\n hint: ";
+    assert!(told.err.contains(wanted), "{}", told.err);
+    assert!(stage.effects().is_empty());
+
+    let locks = stage.root().join("state/locks");
+    std::fs::remove_dir_all(&locks).unwrap();
+    std::fs::write(&locks, "").unwrap();
+    tells_of(
+        &stage,
+        &["run", "ok"],
+        7,
+        &["error: the lock of run RUN-ID, ROOT/state/locks/run-", "a part of its path is a file", " hint: "],
+    );
+}
+
+#[test]
+fn a_sandbox_that_is_damaged() {
+    let scale = "playbook: scale\nsummary: s\nsteps:\n  - { id: grow, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }\n";
+    let stage = Stage::new().playbook("scale", scale);
+    std::fs::create_dir_all(stage.sandbox_folder()).unwrap();
+    std::fs::write(stage.sandbox_folder().join("identity.json"), "{").unwrap();
+    tells_of(
+        &stage,
+        &["run", "scale"],
+        1,
+        &[
+            "error: the sandbox in ROOT/state/sandbox did not start: it ended with exit code 1; the end of its log says:\n",
+            "ROOT/state/sandbox/identity.json is damaged (",
+            " hint: `runsheet sandbox status` tells how it is; `runsheet sandbox reset` makes a new one",
+        ],
+    );
+    let _ = stage.run(&["sandbox", "reset"]).code(0);
+    let _ = stage.run(&["run", "scale"]).code(0);
     assert_eq!(stage.effects_on("spec.replicas"), ["2→4"]);
 }

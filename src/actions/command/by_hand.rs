@@ -22,7 +22,9 @@ pub(super) fn line(inputs: &CommandInputs, secrets: &[(String, String)]) -> Stri
         }
     }
     for (name, value) in &inputs.env {
-        words.push(format!("{name}={}", quote(&value.to_string(), secrets)));
+        // A secret is not in place while a plan is made: whoever types the line has it in a variable of that name.
+        let value = value.as_ref().map_or_else(|| format!("\"${name}\""), |value| quote(&value.to_string(), secrets));
+        words.push(format!("{name}={value}"));
     }
     words.extend(inputs.words().iter().map(|word| quote(word, secrets)));
     words.join(" ")

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::model::duration::Span;
@@ -29,10 +29,11 @@ pub(super) struct CommandInputs {
     pub(super) script: Option<String>,
     /// Which shell runs `script`.
     pub(super) interpreter: Option<Interpreter>,
-    /// Environment variables, beside `PATH`, `HOME`, `LANG`, `TZ`, `TMPDIR` and `USER`. A value may be a secret.
+    /// Environment variables, beside `PATH`, `HOME`, `LANG`, `TZ`, `TMPDIR` and `USER`. A value may be a secret; `None` where that is not in
+    /// place (while a plan is made).
     #[serde(default)]
     #[schemars(schema_with = "env_schema")]
-    pub(super) env: BTreeMap<String, Scalar>,
+    pub(super) env: BTreeMap<String, Option<Scalar>>,
     /// The working folder; where it is left out, the one that runsheet was started in.
     pub(super) cwd: Option<PathBuf>,
     /// What the program reads: text as it is, any other value as JSON. May be a secret.
@@ -78,13 +79,30 @@ pub(super) enum Interpreter {
 }
 
 /// A text, or what is written as one.
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone)]
 pub(super) enum Scalar {
     Text(String),
     Integer(i64),
     Number(f64),
     Boolean(bool),
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let not = |what: &str| Err(serde::de::Error::custom(format!("a text, a number, `true` or `false` is needed, not {what}")));
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self::Text(text)),
+            Value::Bool(value) => Ok(Self::Boolean(value)),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(integer), _) => Ok(Self::Integer(integer)),
+                (None, Some(number)) => Ok(Self::Number(number)),
+                (None, None) => not("this number"),
+            },
+            Value::Null => not("null"),
+            Value::Array(_) => not("a list"),
+            Value::Object(_) => not("a map"),
+        }
+    }
 }
 
 impl JsonSchema for Scalar {
@@ -159,6 +177,14 @@ impl CommandInputs {
         Ok(inputs)
     }
 
+    /// That every value is in place, as it must be where the program is to run.
+    pub(super) fn whole(self) -> Result<Self, String> {
+        match self.env.iter().find(|(_, value)| value.is_none()) {
+            Some((name, _)) => Err(format!("the variable `{name}` of `env` is null: give it a value, or leave it out")),
+            None => Ok(self),
+        }
+    }
+
     /// The program and its arguments.
     pub(super) fn words(&self) -> Vec<String> {
         if let Some(argv) = &self.argv {
@@ -218,7 +244,15 @@ mod tests {
     fn numbers_and_booleans_are_written_as_words() {
         let inputs = CommandInputs::read(&json!({ "argv": ["scale", 16, 0.5, true], "env": { "N": 9007199254740993_i64 } })).ok().unwrap();
         assert_eq!(inputs.words(), ["scale", "16", "0.5", "true"]);
-        assert_eq!(inputs.env["N"].to_string(), "9007199254740993");
+        assert_eq!(inputs.env["N"].as_ref().unwrap().to_string(), "9007199254740993");
+    }
+
+    #[test]
+    fn a_secret_that_is_not_in_place_can_be_planned_and_not_run() {
+        let inputs = CommandInputs::read(&json!({ "argv": ["a"], "env": { "TOKEN": null }, "stdin": null })).ok().unwrap();
+        assert_eq!(inputs.whole().err().unwrap(), "the variable `TOKEN` of `env` is null: give it a value, or leave it out");
+        let error = CommandInputs::read(&json!({ "argv": ["a", null] })).err().unwrap();
+        assert!(error.contains("a text, a number, `true` or `false` is needed, not null"), "{error}");
     }
 
     #[test]

@@ -70,16 +70,25 @@ impl Command {
         Self { entry: Arc::new(entry), settings }
     }
 
+    /// Inputs whose secrets need not be in place.
     fn read(cx: &Context, inputs: &Inputs) -> Result<CommandInputs, Failure> {
-        CommandInputs::read(&inputs.0)
-            .map_err(|why| Failure::permanent(cx.log.redact(&format!("the inputs of `command` do not fit: {why}"))))
+        Self::fitting(cx, CommandInputs::read(&inputs.0))
+    }
+
+    /// Inputs to run with.
+    fn read_whole(cx: &Context, inputs: &Inputs) -> Result<CommandInputs, Failure> {
+        Self::fitting(cx, CommandInputs::read(&inputs.0).and_then(CommandInputs::whole))
+    }
+
+    fn fitting(cx: &Context, inputs: Result<CommandInputs, String>) -> Result<CommandInputs, Failure> {
+        inputs.map_err(|why| Failure::permanent(cx.log.redact(&format!("the inputs of `command` do not fit: {why}"))))
     }
 
     fn request(&self, cx: &Context, inputs: &CommandInputs, files: PathBuf, attempt: u32) -> Request {
         let mut words = inputs.words().into_iter();
         let mut request = Request::new(&self.settings.supervisor, words.next().unwrap_or_default(), files, attempt);
         request.args = words.collect();
-        request.env = inputs.env.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        request.env = inputs.env.iter().filter_map(|(name, value)| Some((name.clone(), value.as_ref()?.to_string()))).collect();
         request.cwd = inputs.cwd.clone();
         request.stdin = inputs.stdin_bytes();
         request.timeout = cx.timeout;
@@ -126,7 +135,7 @@ impl Action for Command {
         if cx.effect != Effect::Read {
             return Ok(Value::Null);
         }
-        let inputs = Self::read(cx, inputs)?;
+        let inputs = Self::read_whole(cx, inputs)?;
         let folder =
             std::fs::create_dir_all(&cx.files).and_then(|()| tempfile::Builder::new().prefix("reading-").tempdir_in(&cx.files)).map_err(
                 |error| Failure::permanent(format!("no folder for a reading can be made in {}: {}", cx.files.display(), error.kind())),
@@ -156,7 +165,7 @@ impl Action for Command {
     }
 
     async fn apply(&self, cx: &Context, inputs: &Inputs, _: &Intent) -> Applied {
-        let inputs = match Self::read(cx, inputs) {
+        let inputs = match Self::read_whole(cx, inputs) {
             Ok(inputs) => inputs,
             Err(failure) => return Applied::NotApplied { failure },
         };

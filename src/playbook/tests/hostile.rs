@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+/// A second is what is promised; a build without optimisation on a busy machine gets more.
+const SOON: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+
 fn refused_soon(name: &'static str, text: String, wanted: &'static str) {
     let (problems, took) = on_a_small_stack(move || {
         let start = Instant::now();
         (load_text("test.yaml", &text, &catalogue()).err(), start.elapsed())
     });
     let problems = problems.unwrap_or_else(|| panic!("{name} was accepted"));
-    assert!(took < Duration::from_secs(1), "{name} took {took:?}");
+    assert!(took < SOON, "{name} took {took:?}");
     let shown = render(&problems, false, 100);
     assert!(shown.contains(wanted), "{name}: {shown}");
     assert!(shown.len() < 100_000, "{name}: {} bytes", shown.len());
