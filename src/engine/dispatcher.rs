@@ -16,7 +16,7 @@ use super::held_locks::HeldLocks;
 use super::planning::ActionPlanning;
 use super::{crash, drift, inbox};
 use crate::environment::{Redactor, SecretValues};
-use crate::machine::State;
+use crate::machine::{CUT_OFF, State};
 use crate::machine::decide::{Answer, Decision, Input, Machine, decide};
 use crate::machine::flight::Flight;
 use crate::machine::task::Task;
@@ -329,7 +329,7 @@ impl Dispatcher {
             .into_iter()
             .filter(|(_, _, applies)| *applies)
             .map(|(node, token, _)| {
-                let failure = Failure::transient("it was cut off by an interrupt");
+                let failure = Failure::transient(CUT_OFF);
                 Message::Input(Input::Answer { node, token, answer: Answer::Applied(Applied::Unknown { failure }) })
             })
             .collect();

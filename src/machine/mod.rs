@@ -42,6 +42,7 @@ mod tests;
 
 pub use decide::{Decision, Input, Machine, decide};
 pub use key::idempotency_key;
+pub use recover::CUT_OFF;
 pub use start::start;
 pub use state::State;
 pub use task::{Planning, Task, What};

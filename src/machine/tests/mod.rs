@@ -4,5 +4,6 @@ mod conditions;
 mod crashes;
 mod operators;
 mod random;
+mod review;
 mod rules;
 mod world;
