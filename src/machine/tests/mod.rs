@@ -2,6 +2,7 @@
 
 mod conditions;
 mod crashes;
+mod interleaved;
 mod operators;
 mod random;
 mod review;

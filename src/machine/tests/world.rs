@@ -272,6 +272,14 @@ impl World {
                 ),
             ),
             What::Apply { action, inputs, intent } | What::RevertApply { action, inputs, intent } => {
+                if matches!(task.what, What::RevertApply { .. }) {
+                    if self.strikes(&task.step, |fault| matches!(fault, Fault::RevertBroken)).is_some() {
+                        return Answer::Applied(Applied::NotApplied { failure: Failure::transient("refused") });
+                    }
+                    let outcome = self.effect(&task.step, action, &inputs.value, intent);
+                    let lost = self.strikes(&task.step, |fault| matches!(fault, Fault::RevertAnswerLost(n) if *n > 0)).is_some();
+                    return Answer::Applied(if lost { unknown() } else { outcome });
+                }
                 if self.strikes(&task.step, |fault| matches!(fault, Fault::Refused(n) if *n > 0)).is_some() {
                     return Answer::Applied(Applied::NotApplied { failure: Failure::transient("refused") });
                 }
