@@ -16,10 +16,10 @@ use super::held_locks::HeldLocks;
 use super::planning::ActionPlanning;
 use super::{crash, drift, inbox};
 use crate::environment::{Redactor, SecretValues};
-use crate::machine::{CUT_OFF, State};
 use crate::machine::decide::{Answer, Decision, Input, Machine, decide};
 use crate::machine::flight::Flight;
 use crate::machine::task::Task;
+use crate::machine::{CUT_OFF, State};
 use crate::model::change::ObjectRef;
 use crate::model::event::Event;
 use crate::model::id::RunId;
@@ -226,8 +226,7 @@ fn interrupted_at_start(state: &State, setup: &Setup) -> Result<Ended, EngineErr
     if matches!(status, RunStatus::Running | RunStatus::Waiting | RunStatus::RollingBack) {
         (status, reason) = (RunStatus::Paused, Some("interrupted while it waited for a lock".to_owned()));
         let events = vec![Event::RunStatusChanged { status, reason: reason.clone() }];
-        let append =
-            Append { run: state.run, after: state.folded, epoch: setup.epoch, at: setup.clock.now(), events, taken: Vec::new() };
+        let append = Append { run: state.run, after: state.folded, epoch: setup.epoch, at: setup.clock.now(), events, taken: Vec::new() };
         let records = block_on(setup.journal.append(append))?;
         setup.observer.committed(state.run, &records);
     }

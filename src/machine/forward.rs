@@ -172,7 +172,9 @@ impl Draft<'_> {
 
     /// Whether the time by which the step was to start is over, and nobody has said to start it all the same.
     pub fn is_too_late(&self, id: NodeId) -> bool {
-        let Some(At { not_after: Some(not_after), if_late: IfLate::Ask | IfLate::Skip, .. }) = &self.state.step(id).at else { return false };
+        let Some(At { not_after: Some(not_after), if_late: IfLate::Ask | IfLate::Skip, .. }) = &self.state.step(id).at else {
+            return false;
+        };
         let cleared = self.state.is_instance(id) || self.detail_flag(id, |detail| detail.late_cleared);
         !cleared && self.moment(id, not_after).is_ok_and(|not_after| self.now > not_after)
     }

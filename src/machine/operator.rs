@@ -301,7 +301,8 @@ impl Draft<'_> {
         if self.state.is_group(id) {
             for child in self.state.children(id) {
                 let node = self.state.node(child);
-                let cut_short = node.status == StepStatus::Skipped && matches!(node.skip, Some(SkipReason::RunEnded | SkipReason::Need { .. }));
+                let cut_short =
+                    node.status == StepStatus::Skipped && matches!(node.skip, Some(SkipReason::RunEnded | SkipReason::Need { .. }));
                 if cut_short || matches!(node.status, StepStatus::Failed | StepStatus::RolledBack | StepStatus::Kept) {
                     self.reset(child, again);
                 }

@@ -73,8 +73,7 @@ impl Draft<'_> {
 
     /// In a pause, nothing is stayed for that only reads before anything is done (somebody else's lock may be held for hours): `resume` begins it anew.
     pub fn drop_readings(&mut self) {
-        let reads =
-            |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Check(Phase::Before, _) | Stage::RevertRead);
+        let reads = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Check(Phase::Before, _) | Stage::RevertRead);
         let idle: Vec<NodeId> = self.flight.tasks.keys().copied().filter(|id| reads(&self.state.node(*id).stage)).collect();
         for id in idle {
             self.drop_task(id);

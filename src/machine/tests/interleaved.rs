@@ -123,7 +123,9 @@ fn a_paused_rollback_goes_on_and_a_failure_during_a_pause_is_not_forgotten() {
 #[test]
 fn a_second_crash_while_the_first_is_recovered_from_changes_nothing() {
     for (name, definition) in fixtures() {
-        for (rule, fault) in [(OnFailure::Pause, None), (OnFailure::Rollback, Some(Fault::Broken)), (OnFailure::Pause, Some(Fault::AnswerLost(1)))] {
+        for (rule, fault) in
+            [(OnFailure::Pause, None), (OnFailure::Rollback, Some(Fault::Broken)), (OnFailure::Pause, Some(Fault::AnswerLost(1)))]
+        {
             let definition = with_rule(&definition, rule);
             let mut world = world();
             if let Some(fault) = &fault {
@@ -149,7 +151,11 @@ fn a_second_crash_while_the_first_is_recovered_from_changes_nothing() {
                     }
                     let mut driver = Driver::recover(prefix, world, &whole.definition, recovered.now);
                     finish(&mut driver, false);
-                    assert_eq!(end(&driver), expected, "{name}, {fault:?}, {rule:?}: killed after commit {first}, then after commit {second}");
+                    assert_eq!(
+                        end(&driver),
+                        expected,
+                        "{name}, {fault:?}, {rule:?}: killed after commit {first}, then after commit {second}"
+                    );
                 }
             }
         }

@@ -139,7 +139,11 @@ fn a_failed_check_after_a_call_that_nobody_can_ask_about_does_not_make_it_again(
         let mut driver = Driver::start(steps, World::default());
         assert_eq!((driver.status(), driver.world.calls["a"]), (RunStatus::Paused, 1));
         driver.instruct(Command::Resume);
-        assert_eq!((driver.step("a"), driver.world.calls["a"]), (StepStatus::Failed, 1), "the check is looked at again, the call is not made");
+        assert_eq!(
+            (driver.step("a"), driver.world.calls["a"]),
+            (StepStatus::Failed, 1),
+            "the check is looked at again, the call is not made"
+        );
     }
 }
 
@@ -224,7 +228,8 @@ fn a_step_that_was_about_to_act_is_not_done_hours_too_late() {
         let time = Template::Literal(json!("2027-01-15T08:00:00Z"));
         Some(At { time, not_after: Some(Template::Literal(json!("2027-01-15T08:30:00Z"))), if_late })
     };
-    for (if_late, status) in [(IfLate::Ask, StepStatus::Waiting), (IfLate::Skip, StepStatus::Skipped), (IfLate::Run, StepStatus::Succeeded)] {
+    for (if_late, status) in [(IfLate::Ask, StepStatus::Waiting), (IfLate::Skip, StepStatus::Skipped), (IfLate::Run, StepStatus::Succeeded)]
+    {
         let steps = definition(vec![Step { at: at(if_late), ..set("a", "a", 1) }]);
         // 2027-01-15T08:00:00Z, to the second.
         let driver = Driver::begin(steps, fields(&["a"]), 4);
