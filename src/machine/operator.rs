@@ -201,7 +201,8 @@ impl Draft<'_> {
             let id = self.find(step)?;
             let ran = |id: NodeId| self.state.node(id).may_have_run() || self.state.node(id).status == StepStatus::Succeeded;
             let within = || self.state.nodes.iter().zip(0_u32..).any(|(node, id)| covers(only, &node.path) && ran(id));
-            if !ran(id) && !(self.state.is_group(id) && within()) {
+            let found = ran(id) || (self.state.is_group(id) && within());
+            if !found {
                 return Err(format!("{step} is {}: there is nothing of it to take back", self.state.node(id).status));
             }
         }

@@ -91,7 +91,7 @@ impl Draft<'_> {
             match node.status {
                 // A step that was to begin again may have run before: it is to be taken back like any that may have.
                 StepStatus::Pending | StepStatus::Waiting | StepStatus::Running
-                    if !(self.state.is_group(id) && node.status == StepStatus::Running)
+                    if (!self.state.is_group(id) || node.status != StepStatus::Running)
                         && !self.state.is_always(id)
                         && !self.flight.tasks.contains_key(&id) =>
                 {
