@@ -17,10 +17,10 @@ use super::held_locks::HeldLocks;
 use super::planning::ActionPlanning;
 use super::{crash, drift, inbox};
 use crate::environment::{Redactor, SecretValues};
-use crate::machine::State;
 use crate::machine::decide::{Answer, Decision, Input, Machine, decide};
 use crate::machine::flight::Flight;
 use crate::machine::task::Task;
+use crate::machine::{CUT_OFF, State};
 use crate::model::change::ObjectRef;
 use crate::model::event::Event;
 use crate::model::id::RunId;
@@ -163,11 +163,15 @@ pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
     let (to, inputs) = channel();
     let holder = format!("run {} of {}, process {} on {}", run.short(), state.spec.playbook, std::process::id(), setup.host);
     let locks = HeldLocks::new(Arc::clone(&setup.locks), holder);
-    if let Err(error) = take_foreseeable(&state, &locks, setup.wait_for_locks) {
-        if let (EngineError::Locked { .. }, 1) = (&error, state.folded) {
-            refuse(&setup, run, &error)?;
+    match take_foreseeable(&state, &locks, &setup) {
+        Ok(true) => {}
+        Ok(false) => return interrupted_at_start(&state, &setup),
+        Err(error) => {
+            if let (EngineError::Locked { .. }, 1) = (&error, state.folded) {
+                refuse(&setup, run, &error)?;
+            }
+            return Err(error);
         }
-        return Err(error);
     }
     let executor = Arc::new(Executor {
         run,
@@ -217,18 +221,36 @@ fn refuse(setup: &Setup, run: RunId, why: &EngineError) -> Result<(), EngineErro
     Ok(())
 }
 
-/// Takes the locks of everything that the run is known to change, in sorted order.
-fn take_foreseeable(state: &State, locks: &Arc<HeldLocks>, wait: bool) -> Result<(), EngineError> {
+/// A signal came while the run waited for locks: nothing was begun, and it can be resumed.
+fn interrupted_at_start(state: &State, setup: &Setup) -> Result<Ended, EngineError> {
+    let (mut status, mut reason) = (state.status, state.reason.clone());
+    if matches!(status, RunStatus::Running | RunStatus::Waiting | RunStatus::RollingBack) {
+        (status, reason) = (RunStatus::Paused, Some("interrupted while it waited for a lock".to_owned()));
+        let events = vec![Event::RunStatusChanged { status, reason: reason.clone() }];
+        let append = Append { run: state.run, after: state.folded, epoch: setup.epoch, at: setup.clock.now(), events, taken: Vec::new() };
+        let records = block_on(setup.journal.append(append))?;
+        setup.observer.committed(state.run, &records);
+    }
+    Ok(Ended { status, reason, interrupted: true, unknown: state.has_unknown(), refused: Vec::new() })
+}
+
+/// Takes the locks of everything that the run is known to change, in sorted order. False: a signal came while somebody else held one.
+fn take_foreseeable(state: &State, locks: &Arc<HeldLocks>, setup: &Setup) -> Result<bool, EngineError> {
     let objects = state.foreseeable_objects();
     loop {
         match locks.take(&objects)? {
             // Held, though not in use yet.
             Ok(in_use) => {
                 drop(in_use);
-                return Ok(());
+                return Ok(true);
             }
-            Err((object, by)) if !wait => return Err(EngineError::Locked { object, by }),
-            Err(_) => std::thread::sleep(Duration::from_millis(250)),
+            Err((object, by)) if !setup.wait_for_locks => return Err(EngineError::Locked { object, by }),
+            Err(_) => match setup.stop.recv_timeout(Duration::from_millis(250)) {
+                Ok(_) => return Ok(false),
+                Err(RecvTimeoutError::Timeout) => {}
+                // Nobody can send a signal: the lock alone decides.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(250)),
+            },
         }
     }
 }
@@ -330,7 +352,7 @@ impl Dispatcher {
             .into_iter()
             .filter(|(_, _, applies)| *applies)
             .map(|(node, token, _)| {
-                let failure = Failure::transient(crate::machine::CUT_OFF);
+                let failure = Failure::transient(CUT_OFF);
                 Message::Input(Input::Answer { node, token, answer: Answer::Applied(Applied::Unknown { failure }) })
             })
             .collect();

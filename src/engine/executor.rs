@@ -19,7 +19,7 @@ use super::planning::as_given;
 use super::step_log::{StepLog, step_folder};
 use crate::environment::{Redactor, SecretValues};
 use crate::machine::decide::{Answer, Input};
-use crate::machine::standing::standing;
+use crate::machine::standing::{since, standing};
 use crate::machine::task::{Check, Task, What};
 use crate::machine::{idempotency_key, rollback_key};
 use crate::model::change::{ObjectRef, Standing};
@@ -280,6 +280,7 @@ impl Executor {
         let mut standings = Vec::with_capacity(live.len());
         for (change, live) in intent.changes.iter().zip(live) {
             let chain = self.journal.ledger(&change.object, &change.field).await.map_err(|error| Failure::transient(error.to_string()))?;
+            let chain = since(chain, self.run, &task.step, task.occurrence);
             standings.push(standing(change, live.as_ref(), &chain));
         }
         Ok(standings)

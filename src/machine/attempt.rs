@@ -267,6 +267,14 @@ impl Draft<'_> {
                 self.not_done(id, Failure { transient: true, ..failure }, false);
             }
             Verdict::InProgress { message } => self.unknown(id, format!("{why}it is still in progress: {message}")),
+            // What has worked is never done again because nobody can be asked: its checks are looked at again.
+            Verdict::CannotTell { .. } if matches!(self.state.node(id).stage, Stage::Applied) => {
+                let given = self.state.node(id).detail.as_ref().map_or(Value::Null, |detail| (*detail.outputs).clone());
+                match self.outputs(id, given) {
+                    Ok(_) => self.next_check(id),
+                    Err(failure) => self.fail(id, failure, true),
+                }
+            }
             Verdict::CannotTell { reason } => {
                 if self.state.step(id).effect == Effect::Once {
                     self.unknown(id, format!("{why}{reason}"));

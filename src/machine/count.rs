@@ -1,6 +1,7 @@
 //! What is counted of steps' statuses, so that no decision has to look at every step.
 
 use super::state::{Kind, Mode, NodeId, Stage, State};
+use crate::model::event::RollbackScope;
 use crate::model::id::StepPath;
 use crate::model::status::StepStatus;
 use crate::model::step::OnFailure;
@@ -18,12 +19,12 @@ impl State {
         }
         let leaf = !self.is_group(id);
         let old_ended = self.counts_as_ended(id);
-        if leaf {
-            *self.counter(old) -= usize::from(counted(old));
-            *self.counter(new) += usize::from(counted(new));
-        }
+        // Of groups only the waiting ones are counted: one that stands at a gate has no leaf that says so.
+        let counts = |status: StepStatus| counted(status) && (leaf || status == StepStatus::Waiting);
+        *self.counter(old) -= usize::from(counts(old));
+        *self.counter(new) += usize::from(counts(new));
         self.node_mut(id).status = new;
-        if new == StepStatus::Failed && self.rule(id).0 != OnFailure::Continue && matches!(self.mode, Mode::Forward | Mode::Paused) {
+        if new == StepStatus::Failed && self.rule(id).0 != OnFailure::Continue && self.holds_up(id) {
             self.holding.insert(id);
         } else {
             self.holding.remove(&id);
@@ -34,6 +35,10 @@ impl State {
             } else {
                 self.active.insert(id);
             }
+        } else if new == StepStatus::Waiting {
+            self.active.insert(id);
+        } else {
+            self.active.remove(&id);
         }
         let busy = |status: StepStatus| status != StepStatus::Pending && !status.is_ended();
         if busy(old) != busy(new)
@@ -47,6 +52,16 @@ impl State {
             self.considerable.insert(id);
         } else if new != StepStatus::Pending {
             self.considerable.remove(&id);
+        }
+    }
+
+    /// Whether a failure's rule is still to be carried out: not once the run is ending, nor where the step itself is being taken back.
+    fn holds_up(&self, id: NodeId) -> bool {
+        match &self.mode {
+            Mode::Forward | Mode::Paused => true,
+            Mode::RollingBack(RollbackScope::Run) | Mode::Cancelling | Mode::Ending(_) | Mode::Finished => false,
+            Mode::RollingBack(scope @ RollbackScope::Call { .. }) => !self.is_within(id, scope),
+            Mode::RollingBack(RollbackScope::Only { .. }) => true,
         }
     }
 

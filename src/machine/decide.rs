@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::draft::Draft;
 use super::flight::Flight;
-use super::state::{NodeId, State};
+use super::state::{NodeId, Standing, State};
 use super::task::{Planning, Task};
-use crate::model::change::{ObjectRef, Standing};
+use crate::model::change::{Change, ObjectRef, Standing as Compared};
 use crate::model::event::Event;
 use crate::model::instruction::Instruction;
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
@@ -97,7 +97,7 @@ pub enum Answer {
     /// Of `Verify` and `RevertVerify`. `InProgress` here means: still, after the whole time there was.
     Verified(Result<Verdict, Failure>),
     /// Of `ReadLive`: how each change stands, in order.
-    Live(Result<Vec<Standing>, Failure>),
+    Live(Result<Vec<Compared>, Failure>),
     /// Of `Swap`.
     Swapped(Applied),
     /// Of `Follow`.
@@ -123,7 +123,14 @@ pub fn decide(machine: Machine, now: Timestamp, input: Input) -> (Machine, Decis
                 draft.lock_held(node, object, holder);
             }
         }
-        Input::Drift { step, what, expected, found } => draft.emit(Event::DriftSeen { step, what, expected, found }),
+        Input::Drift { step, what, expected, found } => {
+            // What was looked at may have been taken over by another step of this run, or put back, meanwhile.
+            let same = |change: &Change| change.after == expected && format!("{} of {}", change.label, change.object) == what;
+            let stands = |standing: Standing| standing.step == step && standing.intent.changes.iter().any(same);
+            if draft.state.standing_changes().into_iter().any(stands) {
+                draft.emit(Event::DriftSeen { step, what, expected, found });
+            }
+        }
     }
     draft.due();
     draft.advance();

@@ -17,7 +17,8 @@ impl Draft<'_> {
                 let waits = self.state.counts.unknown > 0 || self.gated() > 0;
                 self.say(if idle && waits { RunStatus::Waiting } else { RunStatus::RollingBack });
             }
-            Mode::Paused | Mode::Finished => {}
+            Mode::Paused => self.drop_readings(),
+            Mode::Finished => {}
         }
     }
 

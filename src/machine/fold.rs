@@ -82,6 +82,7 @@ impl State {
             Event::RollbackEnded { complete: false } => {
                 self.rollback_open = false;
                 self.mode = Mode::Ending(RunStatus::Stuck);
+                self.release_holds(None);
             }
             Event::RollbackEnded { complete: true } => {
                 self.rollback_open = false;
@@ -139,6 +140,7 @@ impl State {
     }
 
     fn fold_step(&mut self, at: Timestamp, id: NodeId, event: &Event) {
+        let folded = self.folded;
         // The stage first, the status last: what a change of status sets off looks at the stage.
         match event {
             Event::StepExpanded { items, .. } => {
@@ -202,7 +204,7 @@ impl State {
                 match intent {
                     Some(intent) => {
                         detail.attempt += 1;
-                        detail.freeze(intent);
+                        detail.freeze(intent, folded);
                         self.stage(id, Stage::Apply);
                     }
                     None if has_before => self.stage(id, Stage::Check(Phase::Before, 0)),
@@ -212,7 +214,7 @@ impl State {
             Event::AttemptStarted { attempt, intent, .. } => {
                 let detail = self.node_mut(id).detail();
                 detail.attempt = *attempt;
-                detail.freeze(intent);
+                detail.freeze(intent, folded);
                 self.stage(id, Stage::Apply);
             }
             Event::AttemptEnded { attempt, outcome, .. } => self.fold_attempt(id, *attempt, outcome),
@@ -230,6 +232,9 @@ impl State {
                         let detail = self.node_mut(id).detail();
                         detail.recovered = false;
                         detail.done = false;
+                    } else if matches!(verdict, Verdict::CannotTell { .. }) && self.node_mut(id).detail().done {
+                        // The attempt itself was answered: only what came after it is in question.
+                        self.stage(id, Stage::Applied);
                     }
                 }
             },
@@ -370,7 +375,8 @@ impl State {
                     let counted = Detail { attempt: detail.attempt, lost: detail.attempt, ..Detail::default() };
                     // A frozen prior outlives the reset; whatever else was known of earlier attempts does not.
                     let fresh = if detail.frozen {
-                        Detail { frozen: true, frozen_by: detail.frozen_by, intent: detail.intent.clone(), ..counted }
+                        let (frozen_by, frozen_at) = (detail.frozen_by, detail.frozen_at);
+                        Detail { frozen: true, frozen_by, frozen_at, intent: detail.intent.clone(), ..counted }
                     } else {
                         counted
                     };

@@ -12,7 +12,7 @@ use crate::model::event::{Event, GateKind, SkipReason, Waiting};
 use crate::model::inputs::ResolvedInputs;
 use crate::model::outcome::Failure;
 use crate::model::status::StepStatus;
-use crate::model::step::{Gate, IfLate, Otherwise, Uses, Wait};
+use crate::model::step::{At, Gate, IfLate, Otherwise, Uses, Wait};
 use crate::model::template::{Source, Template};
 
 impl Draft<'_> {
@@ -155,11 +155,12 @@ impl Draft<'_> {
         }
         match if_late {
             IfLate::Run => Ok(true),
-            IfLate::Skip => {
+            // What an earlier attempt may have done is not to be forgotten: a person says what becomes of it.
+            IfLate::Skip if !self.state.node(id).may_have_run() => {
                 self.emit(Event::StepSkipped { step: self.path(id), reason: SkipReason::Late });
                 Ok(false)
             }
-            IfLate::Ask => {
+            IfLate::Ask | IfLate::Skip => {
                 let message = Some(format!("it was to start by {not_after}, and that is over: start it all the same?"));
                 let gate = GateKind::Late;
                 let wait = Waiting::Approval { count: 1, by: Vec::new(), message, until: None, gate };
@@ -167,6 +168,15 @@ impl Draft<'_> {
                 Ok(false)
             }
         }
+    }
+
+    /// Whether the time by which the step was to start is over, and nobody has said to start it all the same.
+    pub fn is_too_late(&self, id: NodeId) -> bool {
+        let Some(At { not_after: Some(not_after), if_late: IfLate::Ask | IfLate::Skip, .. }) = &self.state.step(id).at else {
+            return false;
+        };
+        let cleared = self.state.is_instance(id) || self.detail_flag(id, |detail| detail.late_cleared);
+        !cleared && self.moment(id, not_after).is_ok_and(|not_after| self.now > not_after)
     }
 
     fn moment(&self, id: NodeId, template: &Template) -> Result<Timestamp, Failure> {

@@ -81,7 +81,13 @@ impl Draft<'_> {
                     (_, Mode::Cancelling) => Err("the run is being cancelled".to_owned()),
                     (StepStatus::RollbackFailed, _) => Ok(()),
                     (StepStatus::Kept, _) if node.detail.as_ref().is_some_and(|detail| detail.kept_blocks) => Ok(()),
+                    (StepStatus::Unknown, Mode::Finished) if matches!(status, RunStatus::Cancelled | RunStatus::RolledBack) => {
+                        Err(format!("the run is {status} and does nothing any more: look at the target, then `mark-done` or `skip`"))
+                    }
                     (StepStatus::Unknown, _) => Ok(()),
+                    (StepStatus::Failed | StepStatus::RolledBack, _) if self.state.rollback_open => {
+                        Err(format!("the run is being rolled back: {step} cannot be done again in it"))
+                    }
                     (StepStatus::Failed | StepStatus::RolledBack, Mode::RollingBack(_) | Mode::Ending(_)) => {
                         Err(format!("the run is {status}: {step} cannot be done again in it"))
                     }
@@ -143,6 +149,9 @@ impl Draft<'_> {
                 Mode::Cancelling => Err("the run is being cancelled already".to_owned()),
                 Mode::RollingBack(_) => Err("the run is being rolled back: wait for its end, or pause it".to_owned()),
                 Mode::Ending(_) => Err("the run is ending".to_owned()),
+                Mode::Paused if self.state.rollback_open && *command == (Command::Cancel { rollback: false }) => {
+                    Err("a rollback of the run is paused halfway: `runsheet resume` ends it".to_owned())
+                }
                 Mode::Forward | Mode::Paused => Ok(()),
             },
             Command::Rollback { only } => self.rollback_allowed(only),
@@ -191,7 +200,9 @@ impl Draft<'_> {
         for step in only {
             let id = self.find(step)?;
             let ran = |id: NodeId| self.state.node(id).may_have_run() || self.state.node(id).status == StepStatus::Succeeded;
-            if !ran(id) && !self.state.children(id).any(ran) {
+            let within = || self.state.nodes.iter().zip(0_u32..).any(|(node, id)| covers(only, &node.path) && ran(id));
+            let found = ran(id) || (self.state.is_group(id) && within());
+            if !found {
                 return Err(format!("{step} is {}: there is nothing of it to take back", self.state.node(id).status));
             }
         }
@@ -269,6 +280,7 @@ impl Draft<'_> {
         while let Some(parent) = at.and_then(|at| self.state.node(at).parent) {
             if self.state.node(parent).status.is_ended() {
                 self.emit(Event::StepReset { step: self.path(parent), to: ResetTo::Pending });
+                self.reset_those_skipped_for(parent);
             }
             at = Some(parent);
         }
@@ -279,6 +291,8 @@ impl Draft<'_> {
             StepStatus::RolledBack => ResetTo::NextOccurrence,
             StepStatus::Failed if done && self.state.step(id).effect != Effect::Read => ResetTo::Verify,
             StepStatus::Unknown if !again => ResetTo::Verify,
+            // What could not be taken back may be there still.
+            StepStatus::Kept if node.detail.as_ref().is_some_and(|detail| detail.frozen) => ResetTo::Verify,
             _ => ResetTo::Pending,
         };
         self.emit(Event::StepReset { step, to });
@@ -287,7 +301,10 @@ impl Draft<'_> {
         }
         if self.state.is_group(id) {
             for child in self.state.children(id) {
-                if matches!(self.state.node(child).status, StepStatus::Failed | StepStatus::RolledBack) {
+                let node = self.state.node(child);
+                let cut_short =
+                    node.status == StepStatus::Skipped && matches!(node.skip, Some(SkipReason::RunEnded | SkipReason::Need { .. }));
+                if cut_short || matches!(node.status, StepStatus::Failed | StepStatus::RolledBack | StepStatus::Kept) {
                     self.reset(child, again);
                 }
             }
@@ -377,9 +394,10 @@ impl Draft<'_> {
             for id in self.state.holding.clone() {
                 self.reset(id, false);
             }
-            if matches!(self.state.last_scope, Some(RollbackScope::Only { .. })) {
+            if let Some(RollbackScope::Only { steps }) = self.state.last_scope.clone() {
                 for id in 0..u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX) {
-                    if self.state.node(id).status == StepStatus::RolledBack && !self.state.is_group(id) {
+                    let node = self.state.node(id);
+                    if node.status == StepStatus::RolledBack && !self.state.is_group(id) && covers(&steps, &node.path) {
                         self.reset(id, false);
                     }
                 }
@@ -397,10 +415,7 @@ impl Draft<'_> {
             Mode::Paused | Mode::Finished => self.emit(Event::RunStatusChanged { status: RunStatus::Running, reason: None }),
             Mode::Forward | Mode::RollingBack(_) | Mode::Cancelling | Mode::Ending(_) => {}
         }
-        self.state.rework();
-        for id in self.state.active.clone() {
-            self.take_up(id);
-        }
+        self.take_all_up();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::state::{Mode, NodeId, Stage};
-use crate::model::event::{Event, Phase};
+use crate::model::event::{Event, Phase, ResetTo};
 use crate::model::outcome::{Applied, Failure};
 use crate::model::status::StepStatus;
 use crate::model::step::{Effect, Uses};
@@ -23,11 +23,20 @@ impl Draft<'_> {
     pub fn owned(&mut self, pid: u32, host: String, by: String) {
         self.flight = super::flight::Flight::default();
         self.emit(Event::RunOwned { pid, host, by });
+        self.take_all_up();
+        self.apply_held_rules();
+    }
+
+    /// Goes on with everything that has begun and holds no task.
+    pub fn take_all_up(&mut self) {
         self.state.rework();
         for id in self.state.active.clone() {
             self.take_up(id);
         }
-        // A failure whose rule was not carried out yet.
+    }
+
+    /// Failures whose rule was not carried out yet: the run's owner, or the rollback of something else, came first.
+    pub fn apply_held_rules(&mut self) {
         for id in self.state.holding.clone() {
             let why = self.state.node(id).detail.as_ref().and_then(|detail| detail.failure.as_ref());
             let why = why.map_or_else(String::new, |failure| failure.message.clone());
@@ -48,6 +57,9 @@ impl Draft<'_> {
         let goes_on = self.may_go_on(id);
         match self.state.node(id).stage.clone() {
             _ if finished => {}
+            // Nobody ran it for a while: what was about to act may be too late now.
+            Stage::Observe | Stage::Lock | Stage::Check(Phase::Before, _) if goes_on && self.is_too_late(id) => self.begin_anew(id),
+            Stage::Retry(at) if at <= self.now && goes_on && self.is_too_late(id) => self.begin_anew(id),
             Stage::Idle if matches!(self.state.step(id).uses, Uses::Wait(_) | Uses::Approve(_)) => {
                 self.succeed(id, serde_json::Value::Null, None);
             }
@@ -93,5 +105,9 @@ impl Draft<'_> {
             | Stage::RevertFollow
             | Stage::RevertReady => {}
         }
+    }
+
+    fn begin_anew(&mut self, id: NodeId) {
+        self.emit(Event::StepReset { step: self.path(id), to: ResetTo::Pending });
     }
 }

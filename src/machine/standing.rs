@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::model::change::{Change, LedgerEntry, Standing};
+use crate::model::id::{RunId, StepPath};
 
 /// Compares three ways. `chain` is every change of this field that the ledger knows, in the order of their intents; a live value at the end of an unbroken
 /// chain of our own changes that begins with this one is ours.
@@ -33,13 +34,22 @@ pub fn standing(change: &Change, live: Option<&Value>, chain: &[LedgerEntry]) ->
     Standing::Foreign { live: live.clone() }
 }
 
+/// The part of a field's history that begins with this doing of a step: another run may have made the very same change before it, and what came after
+/// that is another chain.
+pub fn since(chain: Vec<LedgerEntry>, run: RunId, step: &StepPath, occurrence: u32) -> Vec<LedgerEntry> {
+    let own = |entry: &LedgerEntry| entry.run == run && entry.step == *step && entry.occurrence == occurrence;
+    match chain.iter().position(own) {
+        Some(at) => chain.into_iter().skip(at).collect(),
+        None => chain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::model::change::ObjectRef;
-    use crate::model::id::{RunId, StepPath};
 
     fn change(prior: i64, after: i64) -> Change {
         Change {
@@ -82,5 +92,16 @@ mod tests {
         let mut back = entry(8, 16, 2);
         back.reverted = true;
         assert_eq!(standing(&ours, Some(&json!(16)), &[entry(2, 8, 1), back]), Standing::Foreign { live: json!(16) });
+    }
+
+    #[test]
+    fn the_same_change_of_an_earlier_run_begins_no_chain_of_this_one() {
+        let ours = change(2, 8);
+        // Another run made the change and kept it, somebody put 2 back by hand, then this run made it again and went on to 16.
+        let earlier = LedgerEntry { run: RunId(uuid::Uuid::from_u128(9)), ..entry(2, 8, 1) };
+        let chain = vec![earlier.clone(), entry(2, 8, 2), entry(8, 16, 3)];
+        let own = |run| since(chain.clone(), run, &StepPath::new("s"), 1);
+        assert_eq!(standing(&ours, Some(&json!(16)), &own(entry(2, 8, 2).run)), Standing::Ours { live: json!(16) });
+        assert_eq!(standing(&ours, Some(&json!(16)), &own(earlier.run)), Standing::Foreign { live: json!(16) });
     }
 }

@@ -48,7 +48,7 @@ pub struct State {
     pub(super) scopes: Vec<Scope>,
     /// Pending steps whose needs have all ended.
     pub(super) considerable: BTreeSet<NodeId>,
-    /// Leaves that have begun and not ended, waiting ones included.
+    /// Leaves that have begun and not ended, waiting ones included; and groups that wait.
     pub(super) active: BTreeSet<NodeId>,
     /// Steps that failed and hold the run up (their rule is not `continue`).
     pub(super) holding: BTreeSet<NodeId>,
@@ -213,6 +213,8 @@ pub(super) struct Detail {
     pub frozen: bool,
     /// The first attempt since nothing was frozen.
     pub frozen_by: u32,
+    /// After how many events of the run that was: the order of changes.
+    pub frozen_at: u64,
     /// What the successful attempt gave, until the step has ended; then the step's outputs.
     pub outputs: Arc<Value>,
     pub recovered: bool,
@@ -289,28 +291,37 @@ impl State {
     /// What finished steps have put in place and not taken back: where drift is looked for. Of several changes of one field, the last.
     pub fn standing_changes(&self) -> Vec<Standing> {
         let mut last: HashMap<(ObjectRef, String), usize> = HashMap::new();
-        let mut found: Vec<Standing> = Vec::new();
-        for node in self.nodes.iter().filter(|node| node.status == StepStatus::Succeeded) {
-            let (Some(detail), Uses::Action { name, .. }) =
-                (&node.detail, &self.definition.playbooks[&*self.scopes[node.scope as usize].playbook].steps[node.step as usize].uses)
-            else {
-                continue;
-            };
-            let Some(intent) = detail.intent.as_ref().filter(|intent| detail.frozen && !intent.changes.is_empty()) else { continue };
+        let mut found: Vec<Option<Standing>> = Vec::new();
+        for id in self.changed() {
+            let (node, Some(action)) = (self.node(id), self.action(id)) else { continue };
+            let Some((detail, intent)) = node.detail.as_ref().and_then(|detail| Some((detail, detail.intent.as_ref()?))) else { continue };
             for change in &intent.changes {
                 if let Some(earlier) = last.insert((change.object.clone(), change.field.clone()), found.len()) {
-                    found[earlier].intent = Arc::default();
+                    found[earlier] = None;
                 }
             }
-            found.push(Standing {
+            // What is under way, or failed halfway, takes the field over too, but what it left there is not known.
+            found.push((node.status == StepStatus::Succeeded).then(|| Standing {
                 step: node.path.clone(),
                 occurrence: detail.occurrence,
-                action: name.clone(),
+                action: action.to_owned(),
                 intent: Arc::clone(intent),
-            });
+            }));
         }
-        found.retain(|standing| !standing.intent.changes.is_empty());
-        found
+        found.into_iter().flatten().collect()
+    }
+
+    /// The leaves that may have changed fields and have not been taken back, in the order of their intents.
+    pub(super) fn changed(&self) -> Vec<NodeId> {
+        let mut changed: Vec<(u64, NodeId)> = (0_u32..)
+            .zip(&self.nodes)
+            .filter_map(|(id, node)| {
+                let detail = node.detail.as_ref().filter(|detail| detail.frozen)?;
+                detail.intent.as_ref().filter(|intent| !intent.changes.is_empty()).map(|_| (detail.frozen_at, id))
+            })
+            .collect();
+        changed.sort_unstable();
+        changed.into_iter().map(|(_, id)| id).collect()
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {
@@ -406,6 +417,20 @@ impl State {
         }
     }
 
+    /// Whether a rollback of this scope may touch the step.
+    pub(super) fn is_within(&self, id: NodeId, scope: &RollbackScope) -> bool {
+        let RollbackScope::Call { step } = scope else { return true };
+        let Some(call) = self.by_path.get(step).copied() else { return false };
+        let mut at = self.node(id).parent;
+        while let Some(parent) = at {
+            if parent == call {
+                return true;
+            }
+            at = self.node(parent).parent;
+        }
+        false
+    }
+
     /// The action of a leaf, if it is one.
     pub(super) fn action(&self, id: NodeId) -> Option<&str> {
         match &self.step(id).uses {
@@ -440,7 +465,7 @@ impl Node {
 }
 
 impl Detail {
-    pub(super) fn freeze(&mut self, intent: &Intent) {
+    pub(super) fn freeze(&mut self, intent: &Intent, at: u64) {
         // The lines for a person's hands stay in the journal: nothing is decided by them, and a long run has many.
         let intent = Intent {
             prior: intent.prior.clone(),
@@ -455,6 +480,7 @@ impl Detail {
         if !self.frozen {
             self.frozen = true;
             self.frozen_by = self.attempt;
+            self.frozen_at = at;
         }
     }
 }

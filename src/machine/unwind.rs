@@ -1,8 +1,11 @@
 //! In which order steps are taken back: a step only when all that need it are, or never ran.
 
+use std::collections::{HashMap, HashSet};
+
 use super::draft::Draft;
 use super::state::{Mode, NodeId, Stage};
-use crate::model::event::{Event, RollbackScope, SkipReason};
+use crate::model::change::ObjectRef;
+use crate::model::event::{Event, Phase, RollbackScope, SkipReason};
 use crate::model::id::StepPath;
 use crate::model::outcome::Failure;
 use crate::model::status::StepStatus;
@@ -22,6 +25,8 @@ pub(super) struct Unwind {
     ready: Vec<NodeId>,
     /// Leaves that are being taken back.
     working: usize,
+    /// For a leaf, those that changed one of its fields before it, and whose turn comes only after it.
+    before: HashMap<NodeId, Vec<NodeId>>,
 }
 
 impl Draft<'_> {
@@ -58,9 +63,18 @@ impl Draft<'_> {
 
     /// What only waits for a lock, or reads before anything was done, is let go of.
     pub fn drop_waiting_tasks(&mut self) {
-        let waiting = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Check(crate::model::event::Phase::Before, _));
+        let waiting = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Check(Phase::Before, _));
         let idle: Vec<NodeId> =
             self.flight.tasks.keys().copied().filter(|id| waiting(&self.state.node(*id).stage) && !self.state.is_always(*id)).collect();
+        for id in idle {
+            self.drop_task(id);
+        }
+    }
+
+    /// In a pause, nothing is stayed for that only reads before anything is done (somebody else's lock may be held for hours): `resume` begins it anew.
+    pub fn drop_readings(&mut self) {
+        let reads = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Check(Phase::Before, _) | Stage::RevertRead);
+        let idle: Vec<NodeId> = self.flight.tasks.keys().copied().filter(|id| reads(&self.state.node(*id).stage)).collect();
         for id in idle {
             self.drop_task(id);
         }
@@ -69,17 +83,17 @@ impl Draft<'_> {
     /// What has not begun will not; what waits stops waiting.
     pub fn end_what_has_not_run(&mut self, scope: &RollbackScope) {
         for id in 0..u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX) {
-            if !self.is_within(id, scope) {
+            if !self.state.is_within(id, scope) {
                 continue;
             }
             let node = self.state.node(id);
             let step = node.path.clone();
             match node.status {
-                StepStatus::Pending if !self.state.is_always(id) => {
-                    self.emit(Event::StepSkipped { step, reason: SkipReason::RunEnded });
-                }
-                StepStatus::Waiting | StepStatus::Running
-                    if !self.state.is_group(id) && !self.state.is_always(id) && !self.flight.tasks.contains_key(&id) =>
+                // A step that was to begin again may have run before: it is to be taken back like any that may have.
+                StepStatus::Pending | StepStatus::Waiting | StepStatus::Running
+                    if (!self.state.is_group(id) || node.status != StepStatus::Running)
+                        && !self.state.is_always(id)
+                        && !self.flight.tasks.contains_key(&id) =>
                 {
                     let detail = node.detail.as_ref();
                     if detail.is_some_and(|detail| detail.frozen) {
@@ -95,19 +109,6 @@ impl Draft<'_> {
         }
     }
 
-    fn is_within(&self, id: NodeId, scope: &RollbackScope) -> bool {
-        let RollbackScope::Call { step } = scope else { return true };
-        let Some(call) = self.state.by_path.get(step).copied() else { return false };
-        let mut at = self.state.node(id).parent;
-        while let Some(parent) = at {
-            if parent == call {
-                return true;
-            }
-            at = self.state.node(parent).parent;
-        }
-        false
-    }
-
     fn map(&self, scope: &RollbackScope) -> Unwind {
         let count = self.state.nodes.len();
         let mut unwind = Unwind {
@@ -117,16 +118,19 @@ impl Draft<'_> {
             within: vec![false; count],
             ready: Vec::new(),
             working: 0,
+            before: self.same_fields(scope),
         };
+        let mut later: HashMap<NodeId, usize> = HashMap::new();
+        unwind.before.values().flatten().for_each(|earlier| *later.entry(*earlier).or_default() += 1);
         for (at, id) in (0..count).zip(0_u32..) {
-            unwind.within[at] = self.is_within(id, scope);
+            unwind.within[at] = self.state.is_within(id, scope);
         }
         for (at, id) in (0..count).zip(0_u32..) {
             if !unwind.within[at] {
                 continue;
             }
             let parent = self.state.node(id).parent.filter(|parent| unwind.within[*parent as usize]);
-            let dependents = self.state.dependents(id).len() + usize::from(parent.is_some());
+            let dependents = self.state.dependents(id).len() + usize::from(parent.is_some()) + later.get(&id).copied().unwrap_or(0);
             unwind.blockers[at] = u32::try_from(dependents).unwrap_or(u32::MAX);
             if let Some(parent) = parent {
                 unwind.children[parent as usize] += 1;
@@ -136,6 +140,45 @@ impl Draft<'_> {
             }
         }
         unwind
+    }
+
+    /// Of steps that changed the same field, the later goes back first, whether or not it needs the earlier one: each finds what it left there.
+    fn same_fields(&self, scope: &RollbackScope) -> HashMap<NodeId, Vec<NodeId>> {
+        let mut latest: HashMap<(&ObjectRef, &str), NodeId> = HashMap::new();
+        let mut before: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for id in self.state.changed() {
+            let node = self.state.node(id);
+            if !self.state.is_within(id, scope) || !is_chosen(scope, &node.path) {
+                continue;
+            }
+            let Some(intent) = node.detail.as_ref().and_then(|detail| detail.intent.as_ref()) else { continue };
+            for change in &intent.changes {
+                let Some(earlier) = latest.insert((&change.object, &change.field), id) else { continue };
+                // A step that was done again may come after one that needs it: then the needs decide.
+                let known = before.get(&id).is_some_and(|before| before.contains(&earlier));
+                if earlier != id && !known && !self.relies_on(earlier, id) {
+                    before.entry(id).or_default().push(earlier);
+                }
+            }
+        }
+        before
+    }
+
+    /// Whether a step, or a group that it is in, needs the other or a group that the other is in, directly or through others.
+    fn relies_on(&self, id: NodeId, other: NodeId) -> bool {
+        let around = |id: NodeId| std::iter::successors(Some(id), |id| self.state.node(*id).parent);
+        let targets: Vec<NodeId> = around(other).collect();
+        let mut queue: Vec<NodeId> = around(id).filter(|at| !self.state.is_instance(*at)).flat_map(|at| self.state.needs(at)).collect();
+        let mut seen = HashSet::new();
+        while let Some(at) = queue.pop() {
+            if targets.contains(&at) {
+                return true;
+            }
+            if seen.insert(at) {
+                queue.extend(self.state.needs(at));
+            }
+        }
+        false
     }
 
     /// It is this node's turn.
@@ -209,6 +252,9 @@ impl Draft<'_> {
             if self.state.is_group(at) {
                 self.pass_group(at, scope);
             }
+            for earlier in self.flight.unwind.as_mut().and_then(|unwind| unwind.before.remove(&at)).unwrap_or_default() {
+                self.unblock(earlier);
+            }
             if !self.state.is_instance(at) {
                 for need in self.state.needs(at) {
                     self.unblock(need);
@@ -259,7 +305,7 @@ impl Draft<'_> {
     fn end_unwind(&mut self, scope: &RollbackScope) {
         let left_unknown = self.state.counts.unknown > 0
             && (0..u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX))
-                .any(|id| self.state.node(id).status == StepStatus::Unknown && self.is_within(id, scope));
+                .any(|id| self.state.node(id).status == StepStatus::Unknown && self.state.is_within(id, scope));
         if left_unknown {
             // An operator has to say what became of it; `finish` tells that the run waits.
             return;
@@ -270,7 +316,7 @@ impl Draft<'_> {
                     && node.may_have_run()
                     && is_chosen(scope, &node.path)
                     && !self.state.is_group(id)
-                    && self.is_within(id, scope))
+                    && self.state.is_within(id, scope))
         });
         if !remaining {
             self.keep_unpassed_groups(scope);
@@ -278,10 +324,10 @@ impl Draft<'_> {
         self.emit(Event::RollbackEnded { complete: !remaining });
         self.flight.unwind = None;
         if remaining {
-            return;
+            return self.take_all_up();
         }
         match scope {
-            RollbackScope::Run => {}
+            RollbackScope::Run => self.take_all_up(),
             RollbackScope::Only { steps } => {
                 let names: Vec<&str> = steps.iter().map(StepPath::as_str).collect();
                 let reason = Some(format!("rolled back on request: {}", names.join(", ")));
@@ -292,6 +338,8 @@ impl Draft<'_> {
                 // The calling step fails as soon as all its steps have ended, `always` ones too: `conclude_group`.
                 let reason = Some(format!("the steps of {step} were rolled back"));
                 self.emit(Event::RunStatusChanged { status, reason });
+                self.apply_held_rules();
+                self.take_all_up();
             }
         }
     }
@@ -302,7 +350,7 @@ impl Draft<'_> {
             let ran = matches!(self.state.node(id).status, StepStatus::Succeeded | StepStatus::Failed | StepStatus::Running);
             if self.state.is_group(id)
                 && ran
-                && self.is_within(id, scope)
+                && self.state.is_within(id, scope)
                 && matches!(scope, RollbackScope::Run | RollbackScope::Call { .. })
             {
                 self.emit(Event::StepKept { step: self.path(id), reason: "some of its steps are kept".to_owned(), blocks: false });

@@ -17,6 +17,7 @@ mod kills_faults;
 mod kills_once;
 mod layers;
 mod processes;
+mod review;
 mod rollback_actions;
 mod rollbacks;
 mod secrets;

@@ -8,7 +8,7 @@ use super::world::{Commit, Driver, Fault, StepExt, World, call_again, call_once,
 use crate::model::definition::Definition;
 use crate::model::instruction::Command;
 use crate::model::status::{RunStatus, StepStatus};
-use crate::model::step::{Accept, ForEach, Gate, OnFailure, Otherwise, Step, Uses, Wait};
+use crate::model::step::{Accept, At, Effect, ForEach, Gate, IfLate, OnFailure, Otherwise, Rollback, Step, Uses, Wait};
 use crate::model::template::Template;
 
 /// The end of a run: what a crash must not change.
@@ -39,13 +39,21 @@ pub fn end(driver: &Driver) -> End {
 }
 
 /// What the operators of these tests do, always the same: answer what is unknown, open gates, resume twice, roll back what is left.
-fn finish(driver: &mut Driver, rollback: bool) {
+pub fn finish(driver: &mut Driver, rollback: bool) {
     for _ in 0..3 {
         driver.answer_unknown();
         let gates: Vec<String> =
             driver.statuses().into_iter().filter(|(_, status)| *status == StepStatus::Waiting).map(|(path, _)| path).collect();
         for gate in gates {
             driver.instruct(Command::Approve { step: gate.as_str().into() });
+        }
+        // A rollback's gate: the step is being taken back, and the run waits.
+        if driver.status() == RunStatus::Waiting {
+            let gates: Vec<String> =
+                driver.statuses().into_iter().filter(|(_, status)| *status == StepStatus::RollingBack).map(|(path, _)| path).collect();
+            for gate in gates {
+                driver.instruct(Command::Approve { step: gate.as_str().into() });
+            }
         }
         if driver.status() == RunStatus::Paused && !rollback {
             driver.instruct(Command::Resume);
@@ -54,7 +62,7 @@ fn finish(driver: &mut Driver, rollback: bool) {
     driver.answer_unknown();
     if rollback && !matches!(driver.status(), RunStatus::RolledBack | RunStatus::Stuck) {
         driver.instruct(Command::Rollback { only: vec![] });
-        driver.answer_unknown();
+        finish(driver, false);
     }
 }
 
@@ -100,12 +108,25 @@ fn fields(names: &[&str]) -> World {
     World::of(&names.iter().map(|name| (*name, 0)).collect::<Vec<_>>())
 }
 
-fn fixtures() -> Vec<(&'static str, Definition)> {
+pub fn fixtures() -> Vec<(&'static str, Definition)> {
     let gate = Gate { count: 1, by: Vec::new(), message: None, until: None, otherwise: Otherwise::Fail };
     let wait = Step { uses: Uses::Wait(Wait::Duration(Template::Literal(json!("5m")))), ..step("wait") };
     let each =
         |step: Step| Step { for_each: Some(ForEach { items: Template::Literal(json!(["p", "q", "r"])), max_parallel: Some(2) }), ..step };
     let call = |id: &str| Step { uses: Uses::Playbook { name: "inner".into(), params: Template::empty_map() }, ..step(id) };
+    // So that it does not depend on the order of answers which instances had begun when one failed.
+    let one_by_one =
+        |step: Step| Step { for_each: Some(ForEach { items: Template::Literal(json!(["p", "q", "r"])), max_parallel: Some(1) }), ..step };
+    let calls = |id: &str, name: &str| Step { uses: Uses::Playbook { name: name.into(), params: Template::empty_map() }, ..step(id) };
+    let undone = Rollback::Action {
+        uses: "again".into(),
+        with: Template::empty_map(),
+        secrets: Vec::new(),
+        approve: true,
+        effect: Effect::Idempotent,
+    };
+    // Ten minutes after the world begins.
+    let at = At { time: Template::Literal(json!("2027-01-15T08:10:00Z")), not_after: None, if_late: IfLate::Ask };
     let inner = playbook("inner", vec![set("x", "ix", 1), set("y", "iy", 1).needs(&["x"]), call_once("once").needs(&["x"])]);
     vec![
         (
@@ -147,6 +168,39 @@ fn fixtures() -> Vec<(&'static str, Definition)> {
         ("wait", definition(vec![set("a", "a", 1), wait.needs(&["a"]), set("d", "d", 1).needs(&["wait"])])),
         ("calls", with_called(vec![set("a", "a", 1), call("sub").needs(&["a"]), set("d", "d", 1).needs(&["sub"])], vec![inner])),
         (
+            "gated rollback",
+            definition(vec![
+                set("a", "a", 1),
+                Step { rollback: undone.clone(), ..call_again("c") }.needs(&["a"]),
+                set("d", "d", 1).needs(&["c"]),
+            ]),
+        ),
+        ("at", definition(vec![set("a", "a", 1), Step { at: Some(at), ..set("d", "d", 1) }.needs(&["a"])])),
+        (
+            "for_each of calls",
+            with_called(
+                vec![set("a", "a", 1), one_by_one(calls("each", "made")).needs(&["a"]), set("d", "d", 1).needs(&["each"])],
+                vec![playbook("made", vec![call_again("m"), call_again("n").needs(&["m"])])],
+            ),
+        ),
+        (
+            "calls in calls, with what is owed",
+            with_called(
+                vec![set("a", "a", 1), calls("outer", "middle").needs(&["a"]), set("d", "d", 1).needs(&["outer"])],
+                vec![
+                    playbook(
+                        "middle",
+                        vec![
+                            set("b", "b", 1),
+                            calls("deep", "deepest").needs(&["b"]),
+                            Step { always: true, ..call_again("owed") }.needs(&["deep"]),
+                        ],
+                    ),
+                    playbook("deepest", vec![set("x", "ix", 1), set("y", "iy", 1).needs(&["x"])]),
+                ],
+            ),
+        ),
+        (
             "accept",
             definition(vec![
                 set("a", "a", 1).on_failure(OnFailure::Continue),
@@ -157,7 +211,7 @@ fn fixtures() -> Vec<(&'static str, Definition)> {
     ]
 }
 
-fn world() -> World {
+pub fn world() -> World {
     fields(&["a", "b", "c", "d", "ix", "iy", "last"])
 }
 
@@ -168,6 +222,12 @@ fn leaves(definition: &Definition) -> Vec<String> {
     }
     if names.contains(&"each".to_owned()) {
         names.push("each[q]".into());
+        if definition.playbooks.contains_key("made") {
+            names.push("each[q]/n".into());
+        }
+    }
+    if names.contains(&"outer".to_owned()) {
+        names.extend(["outer/b".into(), "outer/deep/y".into(), "outer/owed".into()]);
     }
     names
 }

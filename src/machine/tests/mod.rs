@@ -2,7 +2,9 @@
 
 mod conditions;
 mod crashes;
+mod interleaved;
 mod operators;
 mod random;
+mod review;
 mod rules;
 mod world;

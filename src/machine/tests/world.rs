@@ -272,6 +272,14 @@ impl World {
                 ),
             ),
             What::Apply { action, inputs, intent } | What::RevertApply { action, inputs, intent } => {
+                if matches!(task.what, What::RevertApply { .. }) {
+                    if self.strikes(&task.step, |fault| matches!(fault, Fault::RevertBroken)).is_some() {
+                        return Answer::Applied(Applied::NotApplied { failure: Failure::transient("refused") });
+                    }
+                    let outcome = self.effect(&task.step, action, &inputs.value, intent);
+                    let lost = self.strikes(&task.step, |fault| matches!(fault, Fault::RevertAnswerLost(n) if *n > 0)).is_some();
+                    return Answer::Applied(if lost { unknown() } else { outcome });
+                }
                 if self.strikes(&task.step, |fault| matches!(fault, Fault::Refused(n) if *n > 0)).is_some() {
                     return Answer::Applied(Applied::NotApplied { failure: Failure::transient("refused") });
                 }
@@ -380,25 +388,52 @@ impl Driver {
     }
 
     pub fn start_with(definition: Definition, world: World, max_parallel: u32) -> Self {
+        let mut driver = Self::begin(definition, world, max_parallel);
+        driver.run();
+        driver
+    }
+
+    /// Starts, and leaves what is on its way to [`answer`](Self::answer): for orders that `run` does not give.
+    pub fn begin(definition: Definition, world: World, max_parallel: u32) -> Self {
         let now = Timestamp::from_second(1_800_000_000).unwrap_or_default();
         let first = Event::RunCreated(Box::new(spec(max_parallel)));
-        let definition = Arc::new(definition);
         let mut driver = Self {
             machine: None,
             world: world.clone(),
             now,
             queue: VecDeque::new(),
             journal: vec![Commit { events: vec![first], after: world, in_flight: Vec::new() }],
-            definition,
+            definition: Arc::new(definition),
             ledger: Vec::new(),
             newest_first: false,
         };
-        driver.own();
+        driver.take();
         driver
+    }
+
+    /// Answers this step's task, and no other.
+    pub fn answer(&mut self, step: &str) {
+        let at = self.queue.iter().position(|task| task.step.as_str() == step);
+        let task = at.and_then(|at| self.queue.remove(at)).unwrap_or_else(|| panic!("{step} has no task among {:?}", self.queue));
+        let answer = self.world.carry_out(&task, &self.ledger);
+        self.tell(Input::Answer { node: task.node, token: task.token, answer });
+    }
+
+    /// Tells the machine, and answers nothing.
+    pub fn say(&mut self, command: Command) {
+        let id = uuid::Uuid::from_u128(5000 + self.journal.len() as u128);
+        self.tell(Input::Instruction(Instruction { id, by: "ana@desk".into(), command, reason: None }));
     }
 
     /// A new process takes the run over from these commits, in this world.
     pub fn recover(journal: Vec<Commit>, world: World, definition: &Arc<Definition>, now: Timestamp) -> Self {
+        let mut driver = Self::take_over(journal, world, definition, now);
+        driver.run();
+        driver
+    }
+
+    /// The same, with nothing answered yet.
+    pub fn take_over(journal: Vec<Commit>, world: World, definition: &Arc<Definition>, now: Timestamp) -> Self {
         let mut driver = Self {
             machine: None,
             world,
@@ -411,7 +446,7 @@ impl Driver {
         };
         let events: Vec<Event> = driver.events().cloned().collect();
         events.iter().for_each(|event| driver.enter(event));
-        driver.own();
+        driver.take();
         driver
     }
 
@@ -433,10 +468,9 @@ impl Driver {
         state
     }
 
-    fn own(&mut self) {
+    fn take(&mut self) {
         self.machine = Some(Machine { state: self.folded(), flight: Flight::default(), planner: Arc::new(Plans) });
         self.tell(Input::Owned { pid: 1, host: "desk".into(), by: "ana".into() });
-        self.run();
     }
 
     fn enter(&mut self, event: &Event) {
