@@ -124,3 +124,47 @@ fn places_colours_and_forms_can_be_named() {
     stage.run(&["runs", "--playbook", "other"]).code(0).stdout_has("No such runs");
     stage.run(&["sandbox", "up", "--speed", "0"]).code(2).stderr_has("0.01");
 }
+
+#[test]
+fn a_wrong_value_has_one_pointer_to_the_help() {
+    let stage = with_params();
+    let what = "invalid value 'level' for '--param <NAME=VALUE>': write it as NAME=VALUE";
+    let hint = "`runsheet --help` tells more";
+    let ran = stage.run(&["run", "two", "-p", "level"]).code(2).stdout_is("").has_nowhere("For more information");
+    assert_eq!(ran.stderr, format!("error: {what}\n hint: {hint}\n"));
+    let error = stage.run(&["run", "two", "-p", "level", "-o", "json"]).code(2).stderr_is("").json();
+    assert_eq!((error["error"]["message"].as_str(), error["error"]["hint"].as_str()), (Some(what), Some(hint)));
+    stage.run(&["run", "two", "-o", "xml"]).code(2).stderr_has("text, json, jsonl").has_nowhere("For more information");
+}
+
+#[test]
+fn words_that_are_no_fault_are_answered_with_those_that_are() {
+    let stage = Stage::new();
+    for (words, wrong) in [
+        (["nonsense"].as_slice(), "`nonsense` is no fault"),
+        (&["refuse", "GET /"], "--status is missing"),
+        (&["stall-terminating", "now"], "`now` is not understood here"),
+    ] {
+        let ran = stage.run(&[&["sandbox", "fault", "add"], words].concat()).code(2).stdout_is("");
+        let (what, hint) = ran.stderr.split_once("\n hint: ").unwrap_or_else(|| panic!("no hint: {ran}"));
+        assert_eq!(what, format!("error: {wrong}"));
+        assert!(hint.starts_with("a fault is one of these:\n") && hint.contains("refuse 'METHOD PATH' --status CODE"), "{ran}");
+        assert!(hint.contains("change NAMESPACE/deployment/NAME FIELD VALUE"), "{ran}");
+    }
+    assert!(!stage.sandbox_folder().exists(), "words that are no fault started a sandbox");
+}
+
+#[test]
+fn a_file_of_parameters_that_cannot_be_read_is_told_without_the_systems_number() {
+    let stage = with_params();
+    let missing = stage.run(&["run", "two", "--params-file", "none.json"]).code(3).has_nowhere("os error");
+    assert_eq!(
+        missing.stderr,
+        "\
+error: the parameters' file cannot be used: No such file or directory
+   at: none.json
+ hint: it holds one JSON object: {\"level\": \"high\"}
+"
+    );
+    stage.run(&["run", "two", "--params-file", "playbooks"]).code(3).stderr_has("cannot be used: Is a directory\n").has_nowhere("os error");
+}
