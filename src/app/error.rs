@@ -125,7 +125,7 @@ fn no_root(from: &Path, given: bool) -> String {
 }
 
 /// What the system said, without the number that it gives it.
-fn without_number(why: &str) -> &str {
+pub(crate) fn without_number(why: &str) -> &str {
     why.split(" (os error").next().unwrap_or(why)
 }
 

@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 
 pub use drive::Driving;
 pub use error::AppError;
+pub(crate) use error::without_number;
 pub use instruct::Reply;
 pub use locations::Locations;
 pub use operator::operator;

@@ -13,7 +13,7 @@ use super::exit_code::{self, Asked};
 use super::failure::Failure;
 use super::output::Format;
 use super::watch::print_event;
-use crate::app::{App, Request, Stay};
+use crate::app::{App, Request, Stay, without_number};
 use crate::model::id::RunId;
 
 /// The arguments of `run`.
@@ -122,11 +122,12 @@ fn params_of(file: &Path) -> Result<BTreeMap<String, String>, Failure> {
     };
     /// The largest file of parameters that is read.
     const LARGEST: u64 = 4 << 20;
-    let size = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?.len();
+    let unread = |error: std::io::Error| wrong(without_number(&error.to_string()).to_owned());
+    let size = std::fs::metadata(file).map_err(unread)?.len();
     if size > LARGEST {
         return Err(wrong(format!("it has {size} bytes, and at most {LARGEST} are read")));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let text = std::fs::read_to_string(file).map_err(unread)?;
     let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let Value::Object(values) = value else { return Err(wrong("it holds no object".to_owned())) };
     let text_of = |value| match value {

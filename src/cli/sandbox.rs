@@ -134,7 +134,8 @@ fn effects(cx: &Context, app: &App) -> Result<(), Failure> {
 fn fault(cx: &Context, app: &App, command: FaultCommand) -> Result<(), Failure> {
     match command {
         FaultCommand::Add { words } => {
-            let fault = Fault::parse(&words).map_err(|error| Failure::usage(error.to_string()))?;
+            let fault = Fault::parse(&words)
+                .map_err(|error| Failure::usage(error.to_string()).hint(format!("a fault is one of these:\n{USAGE}")))?;
             match app.sandbox_fault(&fault)? {
                 Some(standing) => say(cx, &format!("Fault {} stands: {}", standing.id, standing.fault), || json!(standing)),
                 None => say(cx, "Done.", || json!({ "done": true })),

@@ -10,7 +10,7 @@ pub fn failure(error: &clap::Error) -> Option<Failure> {
         return None;
     }
     let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = without_pointer(text.strip_prefix("error: ").unwrap_or(&text));
     let (mut what, mut hints): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     let mut told = true;
     for line in text.lines() {
@@ -33,6 +33,14 @@ pub fn failure(error: &clap::Error) -> Option<Failure> {
     };
     hints.push(format!("`{} --help` tells more", command.unwrap_or_else(|| "runsheet".to_owned())));
     Some(Failure::usage(what.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")).hint(hints.join("\n")))
+}
+
+/// Without the parser's own last line that points at the help: the hint does.
+fn without_pointer(text: &str) -> &str {
+    match text.trim_end().rsplit_once('\n') {
+        Some((before, last)) if last.starts_with("For more information, try ") => before,
+        _ => text,
+    }
 }
 
 /// `runsheet run` from its usage line.
@@ -64,7 +72,7 @@ mod tests {
         assert!(failure.what.contains("<PLAYBOOK>"), "{}", failure.what);
         assert!(failure.hint.as_deref().unwrap().contains("`runsheet run --help`"), "{:?}", failure.hint);
         let failure = of(&["run", "x", "-p", "level"]).unwrap();
-        assert!(failure.what.contains("NAME=VALUE"), "{}", failure.what);
+        assert!(failure.what.ends_with("write it as NAME=VALUE"), "{}", failure.what);
         assert_eq!(failure.code, 2);
     }
 

@@ -1,7 +1,6 @@
 //! Every integration test, in one binary: a file for each feature.
 
 mod cli_questions;
-mod cli_root;
 mod cli_runs;
 mod commands;
 mod errors;

@@ -20,13 +20,13 @@ change NAMESPACE/deployment/NAME FIELD VALUE";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// No word, or one that names no fault.
-    #[error("`{0}` is no fault; one of these is:\n{USAGE}")]
+    #[error("`{0}` is no fault")]
     Unknown(String),
     /// A word is missing.
-    #[error("{0} is missing; a fault is one of these:\n{USAGE}")]
+    #[error("{0} is missing")]
     Missing(&'static str),
     /// A word that the fault does not take.
-    #[error("`{0}` is not understood here; a fault is one of these:\n{USAGE}")]
+    #[error("`{0}` is not understood here")]
     Unexpected(String),
     /// A route without a method and a path.
     #[error("`{0}` is no route: write the method and the path in one word, such as 'PATCH */scale'")]

@@ -18,6 +18,7 @@ pub struct Live {
     err: Printed,
 }
 
+#[derive(Default)]
 struct Printed {
     text: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -54,8 +55,19 @@ impl Printed {
 
 impl Live {
     pub(super) fn start(command: &mut Command, args: &[&str]) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runsheet starts");
-        let out = Printed::of(child.stdout.take().expect("a pipe"));
+        Self::start_with(command, args, Stdio::piped())
+    }
+
+    /// With a standard output that nobody reads any more.
+    pub(super) fn start_unread(command: &mut Command, args: &[&str]) -> Self {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        Self::start_with(command, args, writer.into())
+    }
+
+    fn start_with(command: &mut Command, args: &[&str], out: Stdio) -> Self {
+        let mut child = command.stdout(out).stderr(Stdio::piped()).spawn().expect("runsheet starts");
+        let out = child.stdout.take().map(Printed::of).unwrap_or_default();
         let err = Printed::of(child.stderr.take().expect("a pipe"));
         Self { child, args: args.join(" "), out, err }
     }

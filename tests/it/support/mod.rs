@@ -148,6 +148,12 @@ impl Stage {
         Live::start(&mut self.command(args), &words)
     }
 
+    /// Starts it with a standard output that nobody reads any more: what is written there is refused.
+    pub fn start_unread<S: AsRef<str>>(&self, args: &[S]) -> Live {
+        let words: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+        Live::start_unread(&mut self.command(args), &words)
+    }
+
     /// Resumes, killed at this point each time, until the run has ended.
     #[track_caller]
     pub fn resume_killed_again_and_again(&self, point: &str) {

@@ -50,6 +50,20 @@ impl Ran {
         self
     }
 
+    /// That standard output is this text.
+    #[track_caller]
+    pub fn stdout_is(self, text: &str) -> Self {
+        assert!(self.stdout == text, "standard output is not {text:?}: {self}");
+        self
+    }
+
+    /// That standard error is this text.
+    #[track_caller]
+    pub fn stderr_is(self, text: &str) -> Self {
+        assert!(self.stderr == text, "standard error is not {text:?}: {self}");
+        self
+    }
+
     /// That this text is nowhere.
     #[track_caller]
     pub fn has_nowhere(self, text: &str) -> Self {
