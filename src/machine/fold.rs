@@ -247,7 +247,10 @@ impl State {
                 if matches!(how, Some(Success::Unchanged)) {
                     self.node_mut(id).detail().frozen = false;
                 }
-                self.node_mut(id).detail().outputs = Arc::new(outputs.clone());
+                let detail = self.node_mut(id).detail();
+                detail.outputs = Arc::new(outputs.clone());
+                // Nothing asks for them again: what takes a step back is in its intent, and one that is done anew works them out anew.
+                detail.inputs = Arc::default();
                 self.end(id);
             }
             Event::StepFailed { failure, applied, .. } => {

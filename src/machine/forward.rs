@@ -172,7 +172,7 @@ impl Draft<'_> {
 
     /// Whether the time by which the step was to start is over, and nobody has said to start it all the same.
     pub fn is_too_late(&self, id: NodeId) -> bool {
-        let Some(At { not_after: Some(not_after), if_late: IfLate::Ask | IfLate::Skip, .. }) = &self.state.step(id).at else {
+        let Some(At { not_after: Some(not_after), if_late: IfLate::Ask | IfLate::Skip, .. }) = self.state.step(id).at.as_deref() else {
             return false;
         };
         let cleared = self.state.is_instance(id) || self.detail_flag(id, |detail| detail.late_cleared);

@@ -29,10 +29,10 @@ pub struct Step {
     pub when: Option<Source>,
     /// Not before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<At>,
+    pub at: Option<Box<At>>,
     /// One instance for each item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub for_each: Option<ForEach>,
+    pub for_each: Option<Box<ForEach>>,
     /// Conditions before the action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<Condition>,
@@ -56,7 +56,7 @@ pub struct Step {
     pub on_failure: Option<OnFailure>,
     /// A gate before the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approve: Option<Gate>,
+    pub approve: Option<Box<Gate>>,
     /// What a second execution would mean: the step's own word, else the action's.
     pub effect: Effect,
     /// Values for later steps, evaluated with `result` when the step has succeeded.

@@ -119,8 +119,8 @@ impl Reader<'_> {
             needs,
             always: node.get("always").and_then(|at| self.boolean(at, "`always`")).unwrap_or_default(),
             when,
-            at: self.at(node, index),
-            for_each,
+            at: self.at(node, index).map(Box::new),
+            for_each: for_each.map(Box::new),
             before,
             after,
             rollback: self.rollback(node.get("rollback"), &uses, scope("`rollback`").with_prior()),
@@ -131,7 +131,7 @@ impl Reader<'_> {
                 let choices = [("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause), ("continue", OnFailure::Continue)];
                 self.choice(at, "`on_failure`", &choices)
             }),
-            approve: node.get("approve").map(|gate| self.gate(gate, Scope::of_step(index, "`approve`", false), "`approve`")),
+            approve: node.get("approve").map(|gate| self.gate(gate, Scope::of_step(index, "`approve`", false), "`approve`")).map(Box::new),
             effect,
             outputs: declared,
             uses,

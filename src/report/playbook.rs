@@ -216,7 +216,7 @@ mod tests {
         scale.after = vec![check("result.ready_replicas >= vars.replicas")];
         scale.on_failure = Some(OnFailure::Rollback);
         let gate = Gate { count: 2, by: vec!["lead".into()], message: None, until: None, otherwise: Otherwise::Fail };
-        scale.approve = Some(gate);
+        scale.approve = Some(Box::new(gate));
         let mut budget = fixture::step("budget", "postgres.connection_budget", &[]);
         budget.rollback = Rollback::None;
         budget.retry.attempts = 1;

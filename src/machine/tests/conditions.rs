@@ -17,8 +17,8 @@ fn holds(text: &str) -> Condition {
     Condition { that: source(text), message: None, within: None, every: Span::seconds(1), hold: None, reading: None }
 }
 
-fn at(time: &str, not_after: Option<&str>, if_late: IfLate) -> Option<At> {
-    Some(At { time: Template::Literal(json!(time)), not_after: not_after.map(|time| Template::Literal(json!(time))), if_late })
+fn at(time: &str, not_after: Option<&str>, if_late: IfLate) -> Option<Box<At>> {
+    Some(Box::new(At { time: Template::Literal(json!(time)), not_after: not_after.map(|time| Template::Literal(json!(time))), if_late }))
 }
 
 #[test]

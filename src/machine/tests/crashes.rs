@@ -111,12 +111,16 @@ fn fields(names: &[&str]) -> World {
 pub fn fixtures() -> Vec<(&'static str, Definition)> {
     let gate = Gate { count: 1, by: Vec::new(), message: None, until: None, otherwise: Otherwise::Fail };
     let wait = Step { uses: Uses::Wait(Wait::Duration(Template::Literal(json!("5m")))), ..step("wait") };
-    let each =
-        |step: Step| Step { for_each: Some(ForEach { items: Template::Literal(json!(["p", "q", "r"])), max_parallel: Some(2) }), ..step };
+    let each = |step: Step| Step {
+        for_each: Some(Box::new(ForEach { items: Template::Literal(json!(["p", "q", "r"])), max_parallel: Some(2) })),
+        ..step
+    };
     let call = |id: &str| Step { uses: Uses::Playbook { name: "inner".into(), params: Template::empty_map() }, ..step(id) };
     // So that it does not depend on the order of answers which instances had begun when one failed.
-    let one_by_one =
-        |step: Step| Step { for_each: Some(ForEach { items: Template::Literal(json!(["p", "q", "r"])), max_parallel: Some(1) }), ..step };
+    let one_by_one = |step: Step| Step {
+        for_each: Some(Box::new(ForEach { items: Template::Literal(json!(["p", "q", "r"])), max_parallel: Some(1) })),
+        ..step
+    };
     let calls = |id: &str, name: &str| Step { uses: Uses::Playbook { name: name.into(), params: Template::empty_map() }, ..step(id) };
     let undone = Rollback::Action {
         uses: "again".into(),
@@ -164,7 +168,7 @@ pub fn fixtures() -> Vec<(&'static str, Definition)> {
             "always",
             definition(vec![set("a", "a", 1), set("d", "d", 1).needs(&["a"]), Step { always: true, ..call_again("owed") }.needs(&["d"])]),
         ),
-        ("gates", definition(vec![set("a", "a", 1), Step { approve: Some(gate.clone()), ..set("d", "d", 1) }.needs(&["a"])])),
+        ("gates", definition(vec![set("a", "a", 1), Step { approve: Some(Box::new(gate.clone())), ..set("d", "d", 1) }.needs(&["a"])])),
         ("wait", definition(vec![set("a", "a", 1), wait.needs(&["a"]), set("d", "d", 1).needs(&["wait"])])),
         ("calls", with_called(vec![set("a", "a", 1), call("sub").needs(&["a"]), set("d", "d", 1).needs(&["sub"])], vec![inner])),
         (
@@ -175,7 +179,7 @@ pub fn fixtures() -> Vec<(&'static str, Definition)> {
                 set("d", "d", 1).needs(&["c"]),
             ]),
         ),
-        ("at", definition(vec![set("a", "a", 1), Step { at: Some(at), ..set("d", "d", 1) }.needs(&["a"])])),
+        ("at", definition(vec![set("a", "a", 1), Step { at: Some(Box::new(at)), ..set("d", "d", 1) }.needs(&["a"])])),
         (
             "for_each of calls",
             with_called(

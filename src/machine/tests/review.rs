@@ -230,7 +230,7 @@ fn a_step_that_was_about_to_act_is_not_done_hours_too_late() {
     };
     for (if_late, status) in [(IfLate::Ask, StepStatus::Waiting), (IfLate::Skip, StepStatus::Skipped), (IfLate::Run, StepStatus::Succeeded)]
     {
-        let steps = definition(vec![Step { at: at(if_late), ..set("a", "a", 1) }]);
+        let steps = definition(vec![Step { at: at(if_late).map(Box::new), ..set("a", "a", 1) }]);
         // 2027-01-15T08:00:00Z, to the second.
         let driver = Driver::begin(steps, fields(&["a"]), 4);
         assert_eq!(driver.step("a"), StepStatus::Running, "its object is being read");
@@ -300,10 +300,12 @@ fn a_cancelled_run_does_nothing_any_more() {
 
 #[test]
 fn a_group_that_waits_at_its_gate_waits_and_ends_with_the_run() {
-    let each = |step: Step| Step { for_each: Some(ForEach { items: Template::Literal(json!(["p", "q"])), max_parallel: None }), ..step };
+    let each =
+        |step: Step| Step { for_each: Some(Box::new(ForEach { items: Template::Literal(json!(["p", "q"])), max_parallel: None })), ..step };
     let inner = || playbook("inner", vec![set("x", "x", 1)]);
     for gated in [each(call_again("g")), call("g", "inner")] {
-        let steps = || with_called(vec![set("a", "a", 1), Step { approve: Some(gate()), ..gated.clone() }.needs(&["a"])], vec![inner()]);
+        let steps =
+            || with_called(vec![set("a", "a", 1), Step { approve: Some(Box::new(gate())), ..gated.clone() }.needs(&["a"])], vec![inner()]);
         let driver = Driver::start(steps(), fields(&["a", "x"]));
         assert_eq!((driver.status(), driver.step("g")), (RunStatus::Waiting, StepStatus::Waiting));
         assert!(driver.state().waits_for_person());
@@ -351,7 +353,8 @@ fn resuming_after_one_step_was_taken_back_begins_that_step_alone_anew() {
 
 #[test]
 fn rollback_of_a_for_each_of_calls_by_name_finds_what_is_in_them() {
-    let each = |step: Step| Step { for_each: Some(ForEach { items: Template::Literal(json!(["p", "q"])), max_parallel: None }), ..step };
+    let each =
+        |step: Step| Step { for_each: Some(Box::new(ForEach { items: Template::Literal(json!(["p", "q"])), max_parallel: None })), ..step };
     let inner = playbook("inner", vec![set("x", "x", 1), step("end").needs(&["x"])]);
     let steps = with_called(vec![each(call("each", "inner"))], vec![inner]);
     let mut driver = Driver::start(steps, fields(&["x"]).fault("each[p]/end", Fault::Broken).fault("each[q]/end", Fault::Broken));

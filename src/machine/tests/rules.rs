@@ -166,7 +166,7 @@ fn skipped_for_want_of_a_need_propagates_even_to_what_accepts_skipped() {
 }
 
 fn for_each(step: Step, items: Value, max_parallel: Option<u32>) -> Step {
-    Step { for_each: Some(ForEach { items: Template::Literal(items), max_parallel }), ..step }
+    Step { for_each: Some(Box::new(ForEach { items: Template::Literal(items), max_parallel })), ..step }
 }
 
 fn call(id: &str, name: &str) -> Step {
@@ -255,7 +255,7 @@ fn a_gate_takes_as_many_different_people_as_it_asks_for_and_shuts_in_time() {
         until: until.map(|text| Template::Literal(json!(text))),
         otherwise: Otherwise::Skip,
     };
-    let gated = |until| Step { approve: Some(gate(until)), ..set("a", "x", 1) };
+    let gated = |until| Step { approve: Some(Box::new(gate(until))), ..set("a", "x", 1) };
     let mut driver = Driver::start(definition(vec![gated(None)]), World::of(&[("x", 0)]));
     assert_eq!((driver.status(), driver.step("a")), (RunStatus::Waiting, StepStatus::Waiting));
     driver.instruct(Command::Approve { step: "a".into() });
