@@ -1,7 +1,7 @@
 //! Leaves a run to a process of its own.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ impl App {
         let failed = |why: String| AppError::System { what: "the run cannot be left to the background".to_owned(), why };
         let exe = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let folder = self.locations.files(run);
-        std::fs::create_dir_all(&folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
         let log = folder.join("background.log");
         let file = OpenOptions::new()
             .append(true)

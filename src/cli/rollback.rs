@@ -41,7 +41,7 @@ pub struct Args {
 /// When it is not confirmed, or the run refuses.
 pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let app = cx.app()?;
-    let run = select::open_one_or_latest(&app, args.run.as_deref())?;
+    let run = select::to_take_back(&app, args.run.as_deref())?;
     let view = cx.view(&app, run)?;
     preview(cx, &view, &args.only);
     ask::confirm(cx, &format!("Take this back (run {} of {})?", run.short(), view.playbook()))?;

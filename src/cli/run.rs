@@ -13,7 +13,7 @@ use super::exit_code::{self, Asked};
 use super::failure::Failure;
 use super::output::Format;
 use super::watch::print_event;
-use crate::app::{App, Request, Stay, without_number};
+use crate::app::{App, Filter, Request, Stay, without_number};
 use crate::model::id::RunId;
 
 /// The arguments of `run`.
@@ -88,19 +88,25 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     }
     let view = cx.view(&app, run)?;
     let stay = if args.watch { Stay::Always } else { Stay::WhileItGoesOn };
-    drive(cx, &app, view, Drive { command: None, asked: Asked::Forward, stay, wait: args.wait }).map_err(|failure| begun(failure, run))
+    drive(cx, &app, view, Drive { command: None, asked: Asked::Forward, stay, wait: args.wait })
+        .map_err(|failure| begun(&app, failure, run))
 }
 
 /// What keeps a run from going on, with what to do about the run, which exists by now.
-fn begun(failure: Failure, run: RunId) -> Failure {
+fn begun(app: &App, failure: Failure, run: RunId) -> Failure {
     let short = run.short();
+    let over = app.runs(1, &Filter { run: Some(run), ..Filter::default() });
+    if over.is_ok_and(|runs| runs.runs.first().is_some_and(|run| run.status.is_finished())) {
+        // It was refused before anything was done, and has ended: there is nothing to go on with.
+        return failure;
+    }
     let next = format!("the run is recorded: `runsheet resume {short}` goes on with it, `runsheet cancel {short}` ends it");
     let hint = failure.hint.as_ref().map_or_else(|| next.clone(), |hint| format!("{hint}\n{next}"));
     failure.hint(hint)
 }
 
 fn detach(cx: &Context, app: &App, run: RunId, playbook: &str) -> Result<u8, Failure> {
-    let (pid, log) = app.detach(run).map_err(|error| begun(error.into(), run))?;
+    let (pid, log) = app.detach(run).map_err(|error| begun(app, error.into(), run))?;
     let short = run.short();
     if cx.output.is_text() {
         cx.output.page(&format!(

@@ -53,6 +53,21 @@ pub fn open_one_or_latest(app: &App, text: Option<&str>) -> Result<RunId, Failur
     }
 }
 
+/// The run that is named, or the only open one, or the latest that still owes something, or the latest: for what takes back.
+///
+/// # Errors
+/// When the text names no run, there is none, or several are open.
+pub fn to_take_back(app: &App, text: Option<&str>) -> Result<RunId, Failure> {
+    if text.is_some() || !open(app)?.is_empty() {
+        return open_one_or_latest(app, text);
+    }
+    let runs = app.runs(u32::MAX, &Filter::default())?.runs;
+    match runs.iter().find(|run| run.owed > 0) {
+        Some(owing) => Ok(owing.run),
+        None => latest(app),
+    }
+}
+
 /// The open runs, the latest first.
 ///
 /// # Errors

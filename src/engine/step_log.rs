@@ -1,8 +1,8 @@
 //! Where a step's lines go: to whoever watches, and to the step's log file. Redacted on the way.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,7 +46,7 @@ impl StepLog {
     fn write(&self, line: &str) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
-            let opened = std::fs::create_dir_all(&self.folder).and_then(|()| {
+            let opened = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).and_then(|()| {
                 let file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.folder.join("log"))?;
                 let size = file.metadata()?.len();
                 Ok((file, size))

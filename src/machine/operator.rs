@@ -145,6 +145,9 @@ impl Draft<'_> {
             },
             Command::Cancel { .. } => match self.state.mode {
                 Mode::Finished if status == RunStatus::Stuck => Ok(()),
+                Mode::Finished if matches!(status, RunStatus::RolledBack | RunStatus::Cancelled) => {
+                    Err(format!("the run is {status} already: there is nothing left to end"))
+                }
                 Mode::Finished => Err(format!("the run is {status} already: `runsheet rollback` takes back what it did")),
                 Mode::Cancelling => Err("the run is being cancelled already".to_owned()),
                 Mode::RollingBack(_) => Err("the run is being rolled back: wait for its end, or pause it".to_owned()),

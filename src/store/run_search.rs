@@ -62,7 +62,7 @@ pub(super) fn digits(text: &str) -> Result<String, FindError> {
 /// The runs whose id begins or ends with these digits, the latest first. Reads every id: there are as many as there were runs, 16 bytes each.
 pub(super) fn matching(connection: &Connection, digits: &str) -> Result<Vec<RunId>, Failure> {
     let mut statement = connection
-        .prepare_cached("SELECT id FROM runs WHERE hex(id) LIKE ?1 || '%' OR hex(id) LIKE '%' || ?1 ORDER BY id DESC LIMIT ?2")?;
+        .prepare_cached("SELECT id FROM runs WHERE hex(id) LIKE ?1 || '%' OR hex(id) LIKE '%' || ?1 OR substr(hex(id), 25) LIKE ?1 || '%' ORDER BY id DESC LIMIT ?2")?;
     let found = statement.query_map((digits, NAMED), |row| run_id(row, 0))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
