@@ -244,3 +244,22 @@ fn the_cluster_is_as_it_was_left_for_a_rollback_after_the_sandbox_was_killed() {
     assert_eq!(stage.effects_on("spec.replicas"), ["2→4", "4→2"]);
     assert_eq!(stage.deployments(), ["production/ticket-service 2/2 ready"]);
 }
+
+#[test]
+fn a_rollback_that_names_no_run_means_the_latest_that_owes_something() {
+    let stage = Stage::quick_pre_event();
+    let start = |event: &str| stage.run(&["run", "pre-event", "-p", &format!("event_id={event}")]).code(0);
+    start("6f2c1a52-9d1b-4f6e-8f0e-3b1d2a7c9e10");
+    // Everything is there already: this one changes no replicas, and owes nothing.
+    start("0d1f7a55-40c1-4d39-9a2b-6a1e0f5f3c77").has_nowhere("give it back");
+    stage.run(&["rollback", "--yes"]).code(0);
+    assert_eq!(stage.effects_on("spec.replicas"), ["2→8", "8→2"]);
+}
+
+#[test]
+fn a_run_is_found_by_the_beginning_of_its_short_form() {
+    let stage = Stage::new().playbook("ok", "playbook: ok\nsummary: Nothing\nsteps:\n  - id: a\n    uses: noop\n");
+    stage.run(&["run", "ok"]).code(0);
+    let short = stage.status_json()["short_id"].as_str().unwrap().to_owned();
+    stage.run(&["status", &short[..5]]).code(0).stdout_has(&short);
+}
