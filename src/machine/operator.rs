@@ -1,5 +1,7 @@
 //! What operators may tell a run, when, and what follows.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::draft::Draft;
@@ -8,6 +10,7 @@ use super::unwind::covers;
 use crate::model::event::{Event, GateKind, ResetTo, RollbackScope, SkipReason, Success};
 use crate::model::id::StepPath;
 use crate::model::instruction::{Command, Instruction};
+use crate::model::intent::{Intent, Revert};
 use crate::model::status::{RunStatus, StepStatus};
 use crate::model::step::{Effect, Uses};
 
@@ -368,7 +371,12 @@ impl Draft<'_> {
             let node = self.state.node(id);
             let failed = node.status == StepStatus::RollbackFailed
                 || (node.status == StepStatus::Kept && node.detail.as_ref().is_some_and(|detail| detail.kept_blocks));
-            if failed && (only.is_empty() || covers(&only, &node.path)) {
+            // Nobody knows whether a rollback action that may run once has happened: only `retry` of just that step sends it again.
+            let uncertain = node.detail.as_ref().is_some_and(|detail| {
+                let once = |intent: &Arc<Intent>| matches!(intent.revert, Revert::Action { effect: Effect::Once, .. });
+                detail.revert_intent.is_some() && detail.intent.as_ref().is_some_and(once)
+            });
+            if failed && !uncertain && (only.is_empty() || covers(&only, &node.path)) {
                 self.emit(Event::StepReset { step: self.path(id), to: ResetTo::Revert });
             }
         }

@@ -7,7 +7,8 @@ use crate::machine::decide::Input;
 use crate::model::event::Event;
 use crate::model::instruction::{Command, Instruction};
 use crate::model::status::{RunStatus, StepStatus};
-use crate::model::step::OnFailure;
+use crate::model::step::{Effect, OnFailure, Rollback, Step};
+use crate::model::template::Template;
 
 fn refusals(driver: &Driver) -> Vec<String> {
     driver
@@ -122,4 +123,25 @@ fn a_stuck_run_is_left_by_an_operator_alone() {
     by_hand.world.fields.insert("x".into(), 0);
     by_hand.instruct(Command::MarkDone { step: "a".into(), outputs: Value::Null });
     assert_eq!((by_hand.status(), by_hand.step("a")), (RunStatus::RolledBack, StepStatus::RolledBack));
+}
+
+#[test]
+fn a_rollback_action_that_may_run_once_and_may_have_happened_is_sent_again_by_retry_alone() {
+    let rollback = Rollback::Action {
+        uses: "once".into(),
+        with: Template::Literal(json!({ "note": "undo" })),
+        secrets: Vec::new(),
+        approve: false,
+        effect: Effect::Once,
+    };
+    let step = Step { rollback, ..set("a", "x", 1) };
+    let mut driver = Driver::start(definition(vec![step]), World::of(&[("x", 0)]));
+    driver.world = driver.world.clone().fault("a", Fault::RevertAnswerLost(1));
+    driver.instruct(Command::Rollback { only: vec![] });
+    assert_eq!((driver.status(), driver.step("a")), (RunStatus::Stuck, StepStatus::RollbackFailed));
+    assert_eq!(driver.world.calls["a"], 1);
+    driver.instruct(Command::Rollback { only: vec![] });
+    assert_eq!((driver.status(), driver.world.calls["a"]), (RunStatus::Stuck, 1));
+    driver.instruct(Command::Retry { step: "a".into() });
+    assert_eq!((driver.status(), driver.world.calls["a"]), (RunStatus::RolledBack, 2));
 }
