@@ -45,6 +45,12 @@ pub struct Command {
     settings: CommandSettings,
 }
 
+/// A folder that its owner alone can look into: what a command prints may be anything.
+fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// The actions that touch nothing but this machine: `noop`, `assert` and `command`.
 pub fn builtin(settings: CommandSettings) -> Vec<Arc<dyn Action>> {
     vec![Arc::new(Noop::default()), Arc::new(Assert::default()), Arc::new(Command::new(settings))]
@@ -136,10 +142,9 @@ impl Action for Command {
             return Ok(Value::Null);
         }
         let inputs = Self::read_whole(cx, inputs)?;
-        let folder =
-            std::fs::create_dir_all(&cx.files).and_then(|()| tempfile::Builder::new().prefix("reading-").tempdir_in(&cx.files)).map_err(
-                |error| Failure::permanent(format!("no folder for a reading can be made in {}: {}", cx.files.display(), error.kind())),
-            )?;
+        let folder = private_folder(&cx.files).and_then(|()| tempfile::Builder::new().prefix("reading-").tempdir_in(&cx.files)).map_err(
+            |error| Failure::permanent(format!("no folder for a reading can be made in {}: {}", cx.files.display(), error.kind())),
+        )?;
         // A reading is attempt 0 for the engine; each has a folder of its own, which goes with it.
         let request = self.request(cx, &inputs, folder.path().to_owned(), 1);
         let name = self.name(cx, &inputs);
