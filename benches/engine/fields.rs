@@ -37,6 +37,7 @@ impl Default for Fields {
             needs_target: false,
             immediate: false,
             touches: table,
+            by_hand: runsheet::model::by_hand::nothing_by_hand,
         };
         Self { entry: Arc::new(entry), fields: Mutex::default() }
     }

@@ -49,6 +49,7 @@ impl Default for Noop {
             needs_target: false,
             immediate: true,
             touches: touches_nothing,
+            by_hand: crate::model::by_hand::nothing_by_hand,
         };
         Self { entry: Arc::new(entry) }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::by_hand::ByHandOf;
 use super::change::ObjectRef;
 use super::run::TargetSpec;
 use super::step::Effect;
@@ -40,6 +41,8 @@ pub struct ActionEntry {
     pub immediate: bool,
     /// The objects it would touch.
     pub touches: Touches,
+    /// The lines for a person's hands, where nothing is known but the inputs.
+    pub by_hand: ByHandOf,
 }
 
 /// A declared output.

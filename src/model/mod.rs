@@ -3,6 +3,7 @@
 //! Architecture invariant: this module knows no YAML, no CEL, no SQLite, no clock and no network; it depends on no other
 //! module of the crate (`tests/it/layers.rs`).
 
+pub mod by_hand;
 pub mod catalogue;
 pub mod change;
 pub mod definition;

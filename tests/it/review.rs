@@ -50,6 +50,7 @@ impl Action for Touch {
             needs_target: false,
             immediate: false,
             touches: |_, _| vec![object()],
+            by_hand: runsheet::model::by_hand::nothing_by_hand,
         })
     }
     async fn observe(&self, _: &Context, _: &Inputs) -> Result<Value, Failure> {

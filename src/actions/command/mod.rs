@@ -72,6 +72,7 @@ impl Command {
             needs_target: false,
             immediate: false,
             touches: touches_nothing,
+            by_hand: crate::model::by_hand::nothing_by_hand,
         };
         Self { entry: Arc::new(entry), settings }
     }

@@ -63,7 +63,7 @@ impl Api {
             { "op": "test", "path": "/spec/replicas", "value": from },
             { "op": "replace", "path": "/spec/replicas", "value": to },
         ]);
-        self.write(Method::PATCH, scale_path(workload, namespace), "application/json-patch+json", patch).await
+        self.write(Method::PATCH, scale_path(workload, namespace), "application/json-patch+json", patch).await.map(drop)
     }
 
     /// Reads the `scale` subresource.
@@ -73,7 +73,7 @@ impl Api {
 
     /// Replaces the `scale` subresource, only if the object still is at the version that this was read at.
     pub(super) async fn put_scale(&self, workload: &Workload, namespace: &str, scale: Value) -> Result<(), Trouble> {
-        self.write(Method::PUT, scale_path(workload, namespace), "application/json", scale).await
+        self.write(Method::PUT, scale_path(workload, namespace), "application/json", scale).await.map(drop)
     }
 
     /// The pods that a selector finds.
@@ -112,8 +112,9 @@ impl Api {
         Ok(pods)
     }
 
-    async fn write(&self, method: Method, path: String, media: &'static str, body: Value) -> Result<(), Trouble> {
-        self.exchange(KubeCall { method, path, body: Some((media, body)), timeout: self.timeout }).await.map(drop)
+    /// Sends a write, once; the object that the server answered with.
+    pub(super) async fn write(&self, method: Method, path: String, media: &'static str, body: Value) -> Result<Value, Trouble> {
+        self.exchange(KubeCall { method, path, body: Some((media, body)), timeout: self.timeout }).await
     }
 
     async fn exchange(&self, call: KubeCall) -> Result<Value, Trouble> {

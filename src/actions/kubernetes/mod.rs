@@ -5,12 +5,14 @@
 
 mod api;
 mod errors;
+mod field_path;
 mod get;
 mod object;
 mod scale;
 #[cfg(test)]
 mod stand_in;
 mod swap;
+mod swap_fields;
 mod wait;
 mod workload;
 mod workload_state;

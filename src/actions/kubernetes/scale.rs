@@ -106,6 +106,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         needs_target: true,
         immediate: false,
         touches,
+        by_hand: crate::model::by_hand::nothing_by_hand,
     })
 });
 

@@ -134,6 +134,7 @@ fn entry(name: &str, effect: Effect, observes: bool, reverts: bool) -> Arc<Actio
         needs_target: false,
         immediate: false,
         touches: touches_nothing,
+        by_hand: crate::model::by_hand::nothing_by_hand,
     })
 }
 

@@ -32,6 +32,7 @@ fn entry(name: &str, inputs: Value, outputs: &[(&str, &str)], effect: Effect) ->
         needs_target: name.starts_with("k8s."),
         immediate: false,
         touches: touches_nothing,
+        by_hand: crate::model::by_hand::nothing_by_hand,
     }
 }
 

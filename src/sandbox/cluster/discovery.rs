@@ -38,23 +38,19 @@ fn apps() -> Value {
 /// The verbs of a kind, as discovery lists them.
 fn verbs(resource: Resource) -> &'static [&'static str] {
     match resource {
-        Resource::Namespaces => &["get", "list", "watch"],
         Resource::Pods => &["delete", "get", "list", "watch"],
         Resource::Deployments => &["create", "delete", "get", "list", "patch", "update", "watch"],
+        _ => &["get", "list", "watch"],
     }
 }
 
 fn resources(group_version: &str) -> Value {
     let mut list = Vec::new();
     for resource in Resource::ALL.into_iter().filter(|resource| resource.api_version() == group_version) {
-        let (short, categories) = match resource {
-            Resource::Namespaces => ("ns", json!([])),
-            Resource::Pods => ("po", json!(["all"])),
-            Resource::Deployments => ("deploy", json!(["all"])),
-        };
+        let categories = if matches!(resource, Resource::Pods | Resource::Deployments) { json!(["all"]) } else { json!([]) };
         list.push(json!({
             "name": resource.plural(), "singularName": resource.kind().to_lowercase(), "namespaced": resource.namespaced(),
-            "kind": resource.kind(), "verbs": verbs(resource), "shortNames": [short], "categories": categories,
+            "kind": resource.kind(), "verbs": verbs(resource), "shortNames": resource.short_names(), "categories": categories,
         }));
         if resource == Resource::Deployments {
             list.push(json!({

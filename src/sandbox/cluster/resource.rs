@@ -4,49 +4,123 @@
 //! server's own paths do (`/api/v1/namespaces/NS/pods/NAME`, `/apis/apps/v1/namespaces/NS/deployments/NAME/scale`).
 
 /// A kind of object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Resource {
     Namespaces,
+    Nodes,
     Pods,
+    Services,
+    ConfigMaps,
+    Events,
+    ResourceQuotas,
     Deployments,
+    ReplicaSets,
+    StatefulSets,
+    Jobs,
+    HorizontalPodAutoscalers,
+    EndpointSlices,
+    Leases,
+    PodDisruptionBudgets,
+}
+
+/// What the API says of a kind.
+struct Entry {
+    plural: &'static str,
+    kind: &'static str,
+    group: &'static str,
+    version: &'static str,
+    namespaced: bool,
+    short_names: &'static [&'static str],
+}
+
+const fn entry(
+    plural: &'static str,
+    kind: &'static str,
+    group: &'static str,
+    version: &'static str,
+    short_names: &'static [&'static str],
+) -> Entry {
+    Entry { plural, kind, group, version, namespaced: true, short_names }
+}
+
+const fn of_the_cluster(plural: &'static str, kind: &'static str, short_names: &'static [&'static str]) -> Entry {
+    Entry { plural, kind, group: "", version: "v1", namespaced: false, short_names }
 }
 
 impl Resource {
-    pub(crate) const ALL: [Self; 3] = [Self::Namespaces, Self::Pods, Self::Deployments];
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Namespaces,
+        Self::Nodes,
+        Self::Pods,
+        Self::Services,
+        Self::ConfigMaps,
+        Self::Events,
+        Self::ResourceQuotas,
+        Self::Deployments,
+        Self::ReplicaSets,
+        Self::StatefulSets,
+        Self::Jobs,
+        Self::HorizontalPodAutoscalers,
+        Self::EndpointSlices,
+        Self::Leases,
+        Self::PodDisruptionBudgets,
+    ];
+
+    fn entry(self) -> &'static Entry {
+        match self {
+            Self::Namespaces => &const { of_the_cluster("namespaces", "Namespace", &["ns"]) },
+            Self::Nodes => &const { of_the_cluster("nodes", "Node", &["no"]) },
+            Self::Pods => &const { entry("pods", "Pod", "", "v1", &["po"]) },
+            Self::Services => &const { entry("services", "Service", "", "v1", &["svc"]) },
+            Self::ConfigMaps => &const { entry("configmaps", "ConfigMap", "", "v1", &["cm"]) },
+            Self::Events => &const { entry("events", "Event", "", "v1", &["ev"]) },
+            Self::ResourceQuotas => &const { entry("resourcequotas", "ResourceQuota", "", "v1", &["quota"]) },
+            Self::Deployments => &const { entry("deployments", "Deployment", "apps", "v1", &["deploy"]) },
+            Self::ReplicaSets => &const { entry("replicasets", "ReplicaSet", "apps", "v1", &["rs"]) },
+            Self::StatefulSets => &const { entry("statefulsets", "StatefulSet", "apps", "v1", &["sts"]) },
+            Self::Jobs => &const { entry("jobs", "Job", "batch", "v1", &[]) },
+            Self::HorizontalPodAutoscalers => {
+                &const { entry("horizontalpodautoscalers", "HorizontalPodAutoscaler", "autoscaling", "v2", &["hpa"]) }
+            }
+            Self::EndpointSlices => &const { entry("endpointslices", "EndpointSlice", "discovery.k8s.io", "v1", &[]) },
+            Self::Leases => &const { entry("leases", "Lease", "coordination.k8s.io", "v1", &[]) },
+            Self::PodDisruptionBudgets => &const { entry("poddisruptionbudgets", "PodDisruptionBudget", "policy", "v1", &["pdb"]) },
+        }
+    }
 
     /// The name in paths, which is also the start of the object's key in the store.
     pub(crate) fn plural(self) -> &'static str {
-        match self {
-            Self::Namespaces => "namespaces",
-            Self::Pods => "pods",
-            Self::Deployments => "deployments",
-        }
+        self.entry().plural
     }
 
     pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Self::Namespaces => "Namespace",
-            Self::Pods => "Pod",
-            Self::Deployments => "Deployment",
-        }
+        self.entry().kind
     }
 
     pub(crate) fn group(self) -> &'static str {
-        match self {
-            Self::Namespaces | Self::Pods => "",
-            Self::Deployments => "apps",
-        }
+        self.entry().group
     }
 
-    pub(crate) fn api_version(self) -> &'static str {
-        match self {
-            Self::Namespaces | Self::Pods => "v1",
-            Self::Deployments => "apps/v1",
+    /// `v1`, `apps/v1`
+    pub(crate) fn api_version(self) -> String {
+        match self.entry() {
+            Entry { group: "", version, .. } => (*version).to_owned(),
+            Entry { group, version, .. } => format!("{group}/{version}"),
         }
     }
 
     pub(crate) fn namespaced(self) -> bool {
-        self != Self::Namespaces
+        self.entry().namespaced
+    }
+
+    /// What `kubectl` takes for the plural.
+    pub(crate) fn short_names(self) -> &'static [&'static str] {
+        self.entry().short_names
+    }
+
+    /// Whether it has a `scale` subresource.
+    pub(crate) fn scales(self) -> bool {
+        matches!(self, Self::Deployments | Self::ReplicaSets | Self::StatefulSets)
     }
 
     /// `deployments.apps`, as error messages say it.

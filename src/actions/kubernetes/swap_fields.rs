@@ -1,0 +1,154 @@
+//! The guarded swap of fields of one object, by one JSON Patch that tests what it replaces.
+//!
+//! Must not send a write twice. Invariant: a field is only ever swapped from the value that was recorded to the one that is wanted; any other
+//! value that is found there is somebody else's, and then nothing of the patch is sent.
+
+use std::fmt;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::errors::Asked;
+use super::field_path::FieldPath;
+use crate::model::outcome::{Applied, Failure};
+
+/// An object, as requests and messages name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// `/apis/apps/v1/namespaces/production/deployments/ticket-service`
+    pub(super) path: String,
+    /// `deployments`, as access rules name it.
+    pub(super) resource: String,
+    /// `deployment/ticket-service`, for people.
+    pub(super) shown: String,
+    /// The object's name.
+    pub(super) name: String,
+    /// Empty for what belongs to no namespace.
+    pub(super) namespace: String,
+}
+
+impl Place {
+    /// This verb on it, for messages.
+    pub(super) fn asked(&self, verb: &'static str) -> Asked<'_> {
+        Asked { verb, resource: &self.resource, name: &self.name, namespace: &self.namespace }
+    }
+
+    /// The object as it is now; `None` where it is not there.
+    ///
+    /// # Errors
+    /// A read that failed.
+    pub(super) async fn read(&self, api: &Api) -> Result<Option<Value>, Failure> {
+        match api.get(&self.path).await {
+            Ok(object) => Ok(Some(object)),
+            Err(trouble) if trouble.is_gone() => Ok(None),
+            Err(trouble) => Err(trouble.failure(self.asked("get"))),
+        }
+    }
+
+    /// There is no such object.
+    pub(super) fn missing(&self) -> Failure {
+        Failure::permanent(format!("there is no {self}")).hint("check the name, the namespace and the environment")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)?;
+        if self.namespace.is_empty() { Ok(()) } else { write!(f, " in namespace {}", self.namespace) }
+    }
+}
+
+/// One field to be swapped; `null` is: nothing there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FieldSwap {
+    pub(super) field: FieldPath,
+    pub(super) from: Value,
+    pub(super) to: Value,
+}
+
+/// How the fields of a set stand.
+enum Stand {
+    /// All of them are as wanted.
+    Wanted,
+    /// Those that are not as wanted are as recorded.
+    Recorded,
+    /// One is neither.
+    Foreign(String),
+}
+
+/// Swaps the fields, all or none; those that are as wanted already are left as they are. The object as it is
+/// afterwards.
+///
+/// # Errors
+/// What became of the attempt: not applied, or unknown.
+pub(super) async fn swap_fields(api: &Api, place: &Place, swaps: &[FieldSwap]) -> Result<Value, Applied> {
+    let not_applied = |failure: Failure| Applied::NotApplied { failure };
+    let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
+    match stand(place, &object, swaps) {
+        Stand::Wanted => return Ok(object),
+        Stand::Foreign(message) => return Err(not_applied(foreign(message))),
+        Stand::Recorded => {}
+    }
+    let mut patched = object.clone();
+    let mut operations = Vec::new();
+    for swap in swaps {
+        // Each operation is worked out on the object as the ones before it leave it.
+        operations.extend(swap.field.swap(&patched, &swap.to));
+        apply(&mut patched, &swap.field, &swap.to);
+    }
+    let trouble = match api.write(Method::PATCH, with_manager(&place.path), "application/json-patch+json", json!(operations)).await {
+        Ok(object) => return Ok(object),
+        Err(trouble) => trouble,
+    };
+    if !trouble.is_conflict() {
+        return Err(trouble.of_write(place.asked("patch")));
+    }
+    // The patch was refused as a whole: nothing of it happened, whatever the read says.
+    let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
+    match stand(place, &object, swaps) {
+        Stand::Wanted => Ok(object),
+        Stand::Foreign(message) => Err(not_applied(foreign(message))),
+        Stand::Recorded => Err(not_applied(trouble.failure(place.asked("patch")))),
+    }
+}
+
+/// A path with the name under which the API server records our writes.
+pub(super) fn with_manager(path: &str) -> String {
+    format!("{path}?fieldManager={MANAGER}")
+}
+
+/// The field manager of every write.
+pub(super) const MANAGER: &str = "runsheet";
+
+fn stand(place: &Place, object: &Value, swaps: &[FieldSwap]) -> Stand {
+    let mut wanted = true;
+    for FieldSwap { field, from, to } in swaps {
+        let live = field.get(object);
+        if &live == to {
+            continue;
+        }
+        wanted = false;
+        if &live != from {
+            return Stand::Foreign(format!(
+                "{field} of {place} is {live}: somebody else changed it from {from} to {live} meanwhile, and it was left alone"
+            ));
+        }
+    }
+    if wanted { Stand::Wanted } else { Stand::Recorded }
+}
+
+fn foreign(message: String) -> Failure {
+    Failure::permanent(message).hint(
+        "find out who (`kubectl get --show-managed-fields -o yaml`; an autoscaler? a GitOps controller?), then decide which value holds",
+    )
+}
+
+/// What the patch will make of the object, so that the next field's operations fit.
+fn apply(object: &mut Value, field: &FieldPath, to: &Value) {
+    let operations: Vec<Value> = field.swap(object, to).into_iter().filter(|operation| operation["op"] != "test").collect();
+    if let Ok(patch) = serde_json::from_value::<json_patch::Patch>(json!(operations)) {
+        // They were made for this very object.
+        let _ = json_patch::patch(object, &patch);
+    }
+}
