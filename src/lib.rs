@@ -21,6 +21,7 @@
 //! | [`store`] | SQLite: writer thread, readers, inbox, migrations |
 //! | [`actions`] | built-in actions, a file or folder for each system |
 //! | [`sandbox`] | the simulated platform |
+//! | [`planner`] | what a run would do: as commands for a person's hands |
 //! | [`engine`] | the async shell around the machine: dispatcher, executor, ownership |
 //! | [`report`] | events to text, JSON lines and JSON |
 //! | [`app`] | wires it all together |
@@ -34,6 +35,7 @@ pub mod environment;
 pub mod expr;
 pub mod machine;
 pub mod model;
+pub mod planner;
 pub mod playbook;
 pub mod ports;
 pub mod process;

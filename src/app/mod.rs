@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: nothing here prints or reads a terminal; `cli` and `server` do. Nothing here decides what happens to a step.
 
+mod by_hand;
 mod detach;
 mod drive;
 mod error;

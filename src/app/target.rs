@@ -1,8 +1,11 @@
 //! The environment that a run acts on.
 
+use serde_json::Map;
+
 use super::{App, AppError};
 use crate::environment::Environment;
 use crate::model::definition::Definition;
+use crate::model::run::TargetSpec;
 use crate::sandbox;
 
 /// The built-in environment.
@@ -36,6 +39,28 @@ impl App {
             Some(name) => self.environment_named(name, known()).map(Some),
             None if files.is_empty() => self.environment_named(SANDBOX, known()).map(Some),
             None => Err(AppError::NoEnvironment { known: known() }),
+        }
+    }
+
+    /// What a run would record of its target, without reaching it: none where the playbook names no target, or where no environment is named and
+    /// none goes without saying.
+    ///
+    /// # Errors
+    /// When the named one does not exist.
+    pub(super) fn target_by_name(&self, definition: &Definition, named: Option<&str>) -> Result<Option<TargetSpec>, AppError> {
+        if !definition.playbooks.values().any(|playbook| playbook.needs_target) {
+            return Ok(None);
+        }
+        let files = self.environments();
+        match named {
+            None if !files.is_empty() => Ok(None),
+            None | Some(SANDBOX) => {
+                Ok(Some(TargetSpec { environment: SANDBOX.to_owned(), identity: Map::new(), values: sandbox::target_values() }))
+            }
+            Some(name) => {
+                let known = files.into_iter().chain([SANDBOX.to_owned()]).collect();
+                self.environment_named(name, known).map(|environment| Some(environment.spec))
+            }
         }
     }
 

@@ -16,6 +16,7 @@ pub mod intent;
 pub mod outcome;
 pub mod playbook;
 pub mod run;
+pub mod sheet;
 pub mod status;
 pub mod step;
 pub mod template;
