@@ -8,6 +8,7 @@ pub mod command;
 pub mod http;
 pub mod kubernetes;
 pub mod noop;
+pub mod postgres;
 mod support;
 #[cfg(test)]
 mod trial;

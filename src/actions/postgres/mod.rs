@@ -1,0 +1,2 @@
+//! PostgreSQL, read directly.
+mod budget;
