@@ -129,7 +129,8 @@ impl Sum {
         } else {
             format!("{} replicas", self.replicas)
         };
-        let there = self.pods - self.maximum - self.surge - self.terminating;
+        let counted = [self.maximum, self.surge, self.terminating].into_iter().map(i128::from).sum::<i128>();
+        let there = i128::from(self.pods) - counted;
         let there = if there > 0 { format!(" + {there} more that are there now") } else { String::new() };
         let spare = if self.spare > 0 { format!(" − {} to be left free", self.spare) } else { String::new() };
         let wanted = i128::from(self.pods) * i128::from(self.current_pool_size);
@@ -262,6 +263,6 @@ mod tests {
         };
         let sum = huge.sum();
         assert!(!sum.fits && sum.largest_pool_size == 0);
-        assert!(!sum.line().is_empty());
+        assert!(!sum.line().is_empty() && !sum.causes().is_empty());
     }
 }

@@ -140,8 +140,8 @@ async fn serve(mut stream: TcpStream, held: Arc<Mutex<Held>>) {
         let Ok(b'p') = stream.read_u8().await else { return };
         let mut given = vec![0; usize::try_from(stream.read_u32().await.unwrap()).unwrap() - 4];
         stream.read_exact(&mut given).await.unwrap();
-        let given = String::from_utf8(given).unwrap();
-        if given.trim_end_matches('\0') != password {
+        let given = String::from_utf8(given).unwrap().trim_end_matches('\0').to_owned();
+        if given != password {
             stream.write_all(&error("28P01", &format!("password authentication failed, you sent {given}"))).await.unwrap();
             return;
         }
