@@ -250,7 +250,10 @@ impl Session<'_> {
         let mut fields = Fields(&message.body);
         match message.kind {
             b'Q' => {
-                self.simple(fields.text().unwrap_or_default(), out);
+                match fields.text() {
+                    Some(text) => self.simple(text, out),
+                    None => out.error("ERROR", "08P01", "invalid message format"),
+                }
                 out.ready();
             }
             b'S' => {
