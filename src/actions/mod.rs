@@ -8,6 +8,7 @@ pub mod command;
 pub mod http;
 pub mod kubernetes;
 pub mod noop;
+pub mod postgres;
 mod support;
 #[cfg(test)]
 mod trial;
@@ -19,7 +20,7 @@ use crate::ports::action::Action;
 
 /// The actions that reach systems by way of these connections.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    [http::builtin(connections), kubernetes::builtin(connections)].concat()
+    [http::builtin(connections), kubernetes::builtin(connections), postgres::builtin(connections)].concat()
 }
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod tests {
     #[test]
     fn every_entry_is_complete() {
         let actions = builtin(&Arc::new(Connections::new()));
-        assert_eq!(actions.len(), 4);
+        assert_eq!(actions.len(), 5);
         for action in actions {
             let entry = action.entry();
             let name = &entry.name;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{App, AppError};
 pub use crate::sandbox::fault::{Standing, USAGE};
 use crate::sandbox::{self, Options, fault};
-pub use crate::sandbox::{Effect, Fault, SandboxError, Status};
+pub use crate::sandbox::{Effect, Fault, SandboxError, Status, Usage};
 
 /// Serves the sandbox of a folder in this process until it is told to stop, or nobody used it for `idle`. `speed`: by how much Pods come and go
 /// faster than usual.

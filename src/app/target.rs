@@ -89,6 +89,7 @@ impl App {
             ready.admin_token.clone().into(),
             &ready.cluster_uid,
             ready.service_token.clone().into(),
+            ready.postgres_password.clone().into(),
             sandbox::target_values(),
         ))
     }

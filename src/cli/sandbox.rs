@@ -9,7 +9,7 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use crate::app::App;
-use crate::app::sandbox::{Fault, Status, USAGE};
+use crate::app::sandbox::{Fault, Status, USAGE, Usage};
 use crate::report::{Role, text};
 
 /// The commands of `sandbox`.
@@ -109,6 +109,9 @@ fn status(cx: &Context, status: &Status) {
         format!("  effects  {}", live.overview.effects),
         format!("  faults   {}", live.overview.faults),
     ];
+    let Usage { used, limit, peak, exceeded, .. } = &live.overview.connections;
+    let beyond = if *exceeded == 0 { "never beyond what is free".to_owned() } else { format!("beyond what is free {exceeded} times") };
+    lines.push(format!("  database {used} of {limit} connections; the pools' peak was {peak}, {beyond}"));
     lines.extend(live.overview.deployments.iter().map(|deployment| format!("  {deployment}")));
     cx.output.page(&lines.join("\n"));
 }

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::kubernetes::KubernetesAccess;
+use super::postgres::PostgresAccess;
 
 /// The ways to a target's systems.
 #[derive(Default)]
 pub struct Connections {
     kubernetes: Option<KubernetesAccess>,
+    pub(super) postgres: BTreeMap<String, PostgresAccess>,
     hosts: BTreeMap<String, SocketAddr>,
     confined: bool,
     kube: Mutex<Option<kube::Client>>,
@@ -76,12 +78,36 @@ pub enum ConnectionError {
         /// Why.
         why: String,
     },
+    /// The environment knows no such PostgreSQL server.
+    #[error("the environment names no PostgreSQL server {asked}{}", known_servers(known))]
+    NoPostgres {
+        /// What the playbook asks for: `DATABASE at HOST:PORT`.
+        asked: String,
+        /// Those that it names.
+        known: Vec<String>,
+    },
+    /// A playbook names a PostgreSQL server in a way that says nothing.
+    #[error("this names no PostgreSQL server: {why}")]
+    PostgresValue {
+        /// Why.
+        why: String,
+    },
+    /// A password would cross a network in plain text.
+    #[error("{host} is another machine, and PostgreSQL is reached without TLS only on this machine")]
+    PlainPostgres {
+        /// The host.
+        host: String,
+    },
     /// An HTTP client cannot be made.
     #[error("no HTTP client could be made: {why}")]
     Client {
         /// Why.
         why: String,
     },
+}
+
+fn known_servers(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!("; it names {}", known.join(", ")) }
 }
 
 impl ConnectionError {
@@ -95,6 +121,9 @@ impl ConnectionError {
             Self::Lookup { .. } => "check the host's name and this machine's DNS",
             Self::ServerName { .. } => "write a DNS name as `tls.server_name`",
             Self::CaFile { .. } => "name a readable file with PEM certificates as `tls.ca_file`",
+            Self::NoPostgres { .. } => "write `database: ${{ target.postgres }}`, or add the server under `postgres:` to the environment",
+            Self::PostgresValue { .. } => "write `database: ${{ target.postgres }}`, a map of host, port, user and database",
+            Self::PlainPostgres { .. } => "set the environment's `tls` for this server to `verify-full` (or `require`)",
             Self::Client { .. } => "check that this machine has CA certificates (package `ca-certificates`), or name some as `tls.ca_file`",
         }
     }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::connections::Connections;
 use super::identity::{IdentityError, KUBERNETES};
 use super::kubernetes::KubernetesAccess;
+use super::postgres::{POSTGRES_PORT, PostgresAccess, PostgresTls};
 use super::secrets::SecretSource;
 use crate::model::run::TargetSpec;
 
@@ -33,6 +34,7 @@ impl Environment {
         token: SecretString,
         cluster_uid: &str,
         service_token: SecretString,
+        postgres_password: SecretString,
         target_values: Map<String, Value>,
     ) -> Self {
         let mut connections =
@@ -41,6 +43,9 @@ impl Environment {
         target_values.values().for_each(|value| http_hosts(value, &mut hosts));
         for host in hosts {
             connections = connections.with_host(host, address);
+        }
+        if let Some(access) = target_values.get("postgres").and_then(|value| sandbox_postgres(value, postgres_password)) {
+            connections = connections.with_host(access.host.clone(), address).with_postgres("postgres", access);
         }
         Self {
             spec: TargetSpec {
@@ -60,6 +65,20 @@ impl Environment {
     pub async fn check_identity(&self, recorded: &Map<String, Value>) -> Result<(), IdentityError> {
         self.connections.check_identity(recorded).await
     }
+}
+
+/// The sandbox's PostgreSQL server, which is reached on loopback.
+fn sandbox_postgres(value: &Value, password: SecretString) -> Option<PostgresAccess> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    Some(PostgresAccess {
+        host: text("host")?,
+        port: value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()).unwrap_or(POSTGRES_PORT),
+        user: text("user")?,
+        database: text("database")?,
+        tls: PostgresTls::Disable,
+        ca_file: None,
+        password: Some(password),
+    })
 }
 
 fn http_hosts(value: &Value, hosts: &mut Vec<String>) {
@@ -82,15 +101,25 @@ mod tests {
 
     #[test]
     fn the_sandbox_serves_the_hosts_that_its_values_name() {
-        let Value::Object(values) = json!({"ticket_service": {"url": "http://ticket-service.production"}, "other": ["https://x.example"]})
+        let Value::Object(values) = json!({"ticket_service": {"url": "http://ticket-service.production"}, "other": ["https://x.example"],
+            "postgres": {"host": "postgres.production", "port": 5432, "user": "runsheet", "database": "tickettoken"}})
         else {
             unreachable!("it is an object")
         };
         let address: SocketAddr = "127.0.0.1:4000".parse().unwrap();
-        let sandbox = Environment::sandbox(address, "a-token".to_owned().into(), "uid-1", "service".to_owned().into(), values);
+        let sandbox = Environment::sandbox(
+            address,
+            "a-token".to_owned().into(),
+            "uid-1",
+            "service".to_owned().into(),
+            "hunter2".to_owned().into(),
+            values,
+        );
         assert_eq!(sandbox.connections.address_of("Ticket-Service.production"), Some(address));
         assert_eq!(sandbox.connections.address_of("x.example"), None);
         assert_eq!(sandbox.spec.identity["kubernetes"], "uid-1");
-        assert!(!format!("{sandbox:?}").contains("a-token"));
+        assert_eq!(sandbox.connections.address_of("postgres.production"), Some(address));
+        assert_eq!(sandbox.connections.postgres_for(&sandbox.spec.values["postgres"]).unwrap().user, "runsheet");
+        assert!(!format!("{sandbox:?}").contains("a-token") && !format!("{sandbox:?}").contains("hunter2"));
     }
 }

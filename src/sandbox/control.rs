@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::call::{Call, Caller};
 use super::cluster::api::json as respond;
 use super::cluster::write;
+use super::connections::Usage;
 use super::effects::{FILE, effects};
 use super::error::SandboxError;
 use super::fault::Fault;
@@ -27,6 +28,9 @@ pub struct Overview {
     pub watches: usize,
     /// The Deployments, in words: `production/ticket-service 2/2 ready`.
     pub deployments: Vec<String>,
+    /// The connections of its PostgreSQL server.
+    #[serde(default)]
+    pub connections: Usage,
 }
 
 type Failure = (u16, String);
@@ -54,6 +58,7 @@ async fn handle(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure>
             let read = tokio::task::spawn_blocking(move || effects(&dir)).await;
             encode(&read.map_err(|error| (500, format!("{FILE} could not be read: {error}")))?.map_err(|error| internal(&error))?)
         }
+        ("GET", "/sandbox/connections") => encode(&usage(platform)),
         ("GET", "/sandbox/faults") => encode(&platform.read().faults.list()),
         ("POST", "/sandbox/faults") => add_fault(platform, call).await,
         ("DELETE", "/sandbox/faults") => {
@@ -111,5 +116,11 @@ fn overview(platform: &Platform) -> Overview {
         effects: world.effects.count(),
         watches: platform.activity().watches(),
         deployments: super::cluster::summary(&world.store),
+        connections: world.connections.usage(&world.store),
     }
+}
+
+fn usage(platform: &Platform) -> Usage {
+    let world = platform.read();
+    world.connections.usage(&world.store)
 }

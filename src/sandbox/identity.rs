@@ -20,6 +20,9 @@ pub(crate) struct Identity {
     pub(crate) cluster_uid: String,
     pub(crate) admin_token: String,
     pub(crate) service_token: String,
+    /// Of its PostgreSQL user. Empty in a folder from before there was one, until it is next loaded.
+    #[serde(default)]
+    pub(crate) postgres_password: String,
     pub(crate) port: u16,
 }
 
@@ -36,6 +39,9 @@ pub struct Ready {
     pub admin_token: String,
     /// The bearer token of the ticket service.
     pub service_token: String,
+    /// The password of the user `runsheet` of its PostgreSQL server.
+    #[serde(default)]
+    pub postgres_password: String,
 }
 
 fn token() -> String {
@@ -47,10 +53,20 @@ fn token() -> String {
 impl Identity {
     /// The identity in `dir`, made at the first time.
     pub(crate) fn load_or_make(dir: &Path) -> Result<Self, SandboxError> {
-        if let Some(identity) = persist::load(dir, persist::IDENTITY)? {
+        if let Some(mut identity) = persist::load::<Self>(dir, persist::IDENTITY)? {
+            if identity.postgres_password.is_empty() {
+                identity.postgres_password = token();
+                identity.save(dir)?;
+            }
             return Ok(identity);
         }
-        let identity = Self { cluster_uid: Uuid::now_v7().to_string(), admin_token: token(), service_token: token(), port: 0 };
+        let identity = Self {
+            cluster_uid: Uuid::now_v7().to_string(),
+            admin_token: token(),
+            service_token: token(),
+            postgres_password: token(),
+            port: 0,
+        };
         identity.save(dir)?;
         Ok(identity)
     }

@@ -1,7 +1,7 @@
 //! The sandbox: a simulated ticket platform on loopback that speaks the real protocols.
 //!
 //! A first run needs nothing and touches nothing, while the very same client code runs that talks to a real cluster. One listener serves
-//! the Kubernetes API and, by the host `ticket-service.production`, the ticket service; `/sandbox/…` controls it. It is a process of its
+//! the Kubernetes API, PostgreSQL's wire protocol and, by the host `ticket-service.production`, the ticket service; `/sandbox/…` controls it. It is a process of its
 //! own ([`ensure_up`]) that outlives the run and keeps its state in a folder.
 //!
 //! It must not use any other module of this crate, nor listen on anything but 127.0.0.1. Invariant: after the sandbox is killed at any
@@ -10,6 +10,7 @@
 mod call;
 mod client;
 mod cluster;
+mod connections;
 mod control;
 mod effects;
 mod error;
@@ -19,6 +20,7 @@ mod identity;
 mod idle;
 mod persist;
 mod platform;
+mod postgres;
 mod process;
 mod request_log;
 mod routes;
@@ -30,11 +32,12 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use connections::{Exceeded, Usage};
 pub use control::Overview;
 pub use effects::{Effect, effects};
 pub use error::SandboxError;
 pub use fault::Fault;
 pub use identity::Ready;
-pub use process::{Live, Status, down, ensure_up, reset, status};
+pub use process::{Live, Status, connections, down, ensure_up, reset, status};
 pub use server::{Options, Running, serve, start};
 pub use target::target_values;

@@ -15,6 +15,7 @@ use super::error::SandboxError;
 use super::identity::Identity;
 use super::idle::Activity;
 use super::persist;
+use super::postgres::Sessions;
 use super::request_log::RequestLog;
 use super::server::Options;
 use super::world::World;
@@ -48,6 +49,7 @@ pub(crate) struct Platform {
     identity: Identity,
     activity: Activity,
     requests: RequestLog,
+    sessions: Sessions,
     speed: f64,
     history: usize,
     changed: watch::Sender<u64>,
@@ -81,6 +83,7 @@ impl Platform {
             identity,
             activity: Activity::new(),
             requests: RequestLog::new(dir),
+            sessions: Sessions::default(),
             speed: options.speed,
             history: options.history,
             wake: Notify::new(),
@@ -103,6 +106,11 @@ impl Platform {
 
     pub(crate) fn requests(&self) -> &RequestLog {
         &self.requests
+    }
+
+    /// The sessions with its PostgreSQL server.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// The world as it is now; it does not change under the reader.
@@ -149,6 +157,7 @@ impl Platform {
         let mut next = World::clone(&self.read());
         next.effects.begin();
         let result = act(&mut next).map_err(Refusal::Refused)?;
+        next.connections.sample(&next.store, now());
         disk.commit(&next).map_err(Refusal::Storage)?;
         self.show(next);
         Ok(result)

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::client;
+use super::connections::Usage;
 use super::control::Overview;
 use super::error::SandboxError;
 use super::identity::{Identity, Ready};
@@ -151,6 +152,15 @@ pub async fn status(dir: &Path) -> Result<Status, SandboxError> {
     let answer = client::ask(&dir, "GET", "/sandbox/overview", None).await?;
     let overview = serde_json::from_value(answer).map_err(SandboxError::encoding)?;
     Ok(Status { dir, live: Some(Live { address: ready.address, pid: ready.pid, cluster_uid: ready.cluster_uid, overview }) })
+}
+
+/// How the connections of the PostgreSQL server of the sandbox in `dir` stand.
+///
+/// # Errors
+/// [`SandboxError::NotRunning`]; [`SandboxError::Unreachable`] when it does not answer properly.
+pub async fn connections(dir: &Path) -> Result<Usage, SandboxError> {
+    let answer = client::ask(dir, "GET", "/sandbox/connections", None).await?;
+    serde_json::from_value(answer).map_err(SandboxError::encoding)
 }
 
 /// Puts the sandbox in `dir` back to the initial cluster with an empty effect log and no faults, whether it runs or not. The uid and the

@@ -71,7 +71,7 @@ pub(crate) async fn answer(platform: Arc<Platform>, request: Request<Incoming>) 
 }
 
 /// The faults that meet this request; their counts go down on disk before they act.
-async fn faults(platform: &Arc<Platform>, method: &str, path: &str, host: &str) -> Vec<Act> {
+pub(crate) async fn faults(platform: &Arc<Platform>, method: &str, path: &str, host: &str) -> Vec<Act> {
     if !platform.read().faults.meets(method, path, host) {
         return Vec::new();
     }

@@ -22,12 +22,15 @@ use super::error::SandboxError;
 use super::identity::{Identity, Ready};
 use super::persist;
 use super::platform::Platform;
+use super::postgres;
 use super::routes;
 
 /// How many connections are served at the same time; more wait.
 const CONNECTIONS: usize = 256;
 /// How long connections may take to end when the server does.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client may keep its first byte. Longer than clients keep an idle connection, so that none is closed just when a client uses it.
+const FIRST_BYTE_WITHIN: Duration = Duration::from_secs(300);
 
 /// How a sandbox is served.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +84,7 @@ pub async fn start(dir: &Path, options: Options) -> Result<Running, SandboxError
         cluster_uid: identity.cluster_uid.clone(),
         admin_token: identity.admin_token.clone(),
         service_token: identity.service_token.clone(),
+        postgres_password: identity.postgres_password.clone(),
     };
     let platform = Platform::open(dir, identity, &options)?;
     persist::save_json(dir, persist::READY, &ready)?;
@@ -194,15 +198,30 @@ async fn run(dir: PathBuf, lock: File, listener: TcpListener, platform: Arc<Plat
     drop(lock);
 }
 
+/// Whether it is PostgreSQL that is spoken: its first packet begins with a length below 16 MiB, HTTP with a letter.
+async fn speaks_postgres(stream: &TcpStream) -> bool {
+    let mut first = [1; 1];
+    matches!(stream.peek(&mut first).await, Ok(1)) && first == [0]
+}
+
 async fn connection(stream: TcpStream, platform: Arc<Platform>) {
+    let postgres = tokio::select! {
+        told = tokio::time::timeout(FIRST_BYTE_WITHIN, speaks_postgres(&stream)) => told,
+        () = platform.stopping() => return,
+    };
+    match postgres {
+        Ok(true) => return postgres::serve(stream, platform).await,
+        Ok(false) => {}
+        Err(_) => return,
+    }
     let service = service_fn({
         let platform = Arc::clone(&platform);
         // An error of the service makes hyper close the connection without an answer: that is how a fault cuts it.
         move |request| routes::answer(Arc::clone(&platform), request)
     });
     let mut builder = http1::Builder::new();
-    // Longer than clients keep an idle connection, so that none is closed just when a client uses it again.
-    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(300));
+    // As for the first byte.
+    builder.timer(TokioTimer::new()).header_read_timeout(FIRST_BYTE_WITHIN);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

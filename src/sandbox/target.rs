@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::postgres;
+
 /// What an environment file would say of the sandbox.
 #[must_use]
 pub fn target_values() -> Map<String, Value> {
@@ -16,7 +18,7 @@ pub fn target_values() -> Map<String, Value> {
             "high": { "replicas": 8, "rps": 2000 },
             "critical": { "replicas": 16, "rps": 4000 },
         },
-        "database": { "max_connections": 200 },
+        "postgres": { "host": postgres::HOST, "port": 5432, "user": postgres::USER, "database": postgres::DATABASE },
     });
     match values {
         Value::Object(values) => values,

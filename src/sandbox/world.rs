@@ -1,4 +1,4 @@
-//! Everything that the sandbox remembers: the cluster, the ticket service, the faults and the tail of the effect log.
+//! Everything that the sandbox remembers: the cluster, the ticket service, the faults, the tail of the effect log and the account of the database's connections.
 //!
 //! It must not read files or clocks. Invariant: this one value is what a commit writes, so after a crash all of it is as it was at the
 //! last commit.
@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cluster::{self, Store};
+use super::connections::Accounting;
 use super::effects::Tail;
 use super::fault::FaultSet;
 use super::ticket_service::TicketService;
@@ -17,6 +18,8 @@ pub(crate) struct World {
     pub(crate) ticket_service: TicketService,
     pub(crate) faults: FaultSet,
     pub(crate) effects: Tail,
+    #[serde(default)]
+    pub(crate) connections: Accounting,
 }
 
 impl World {
@@ -27,6 +30,7 @@ impl World {
             ticket_service: TicketService::default(),
             faults: FaultSet::default(),
             effects: Tail::default(),
+            connections: Accounting::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! and is sent once; Secrets are never read.
 
 mod api;
+mod capacity;
 mod errors;
 mod field_path;
 mod get;
@@ -16,6 +17,8 @@ mod swap_fields;
 mod wait;
 mod workload;
 mod workload_state;
+
+pub(in crate::actions) use capacity::{Capacity, WorkloadName, capacity};
 
 use std::sync::Arc;
 

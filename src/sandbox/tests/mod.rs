@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod kubernetes;
 mod pods;
+mod postgres;
 mod process;
 mod ticket_service;
 mod watch;

@@ -241,6 +241,11 @@ impl Stage {
         status.live.expect("the sandbox runs").overview.deployments
     }
 
+    /// How the connections of the sandbox's PostgreSQL server stand, and whether the pools ever went beyond what is free.
+    pub fn connections(&self) -> sandbox::Usage {
+        block_on(sandbox::connections(&self.sandbox_folder())).expect("the sandbox answers")
+    }
+
     /// The token of the ticket service, a secret.
     pub fn service_token(&self) -> String {
         let text = std::fs::read_to_string(self.sandbox_folder().join("ready.json")).expect("the sandbox runs");

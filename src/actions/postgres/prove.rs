@@ -1,0 +1,135 @@
+//! The sum, from the cluster and the server as they are now; and the proof that a size of the pool fits, for whoever is about to let one grow.
+//!
+//! Must not change anything. Invariant: a proof counts the pods that are there as well as those that are wanted, so that it holds on the way, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::activity::{self, Activity};
+use super::budget::{Parts, Sum};
+use super::workload::{self, Pods};
+use crate::actions::kubernetes::{Capacity, WorkloadName, capacity};
+use crate::actions::support;
+use crate::environment::Connections;
+use crate::model::outcome::Failure;
+use crate::ports::action::Context;
+
+/// How long a session and its statements may take.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Whether a size of the pool fits. It can be kept in an intent's note: it holds no secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Question {
+    /// `deployment/ticket-service`
+    pub(crate) workload: String,
+    /// Its namespace; the target's where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<String>,
+    /// The server, as `target.postgres` names it.
+    pub(crate) database: Value,
+    /// The wanted replicas; those that the workload has where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replicas: Option<i64>,
+    /// The most replicas, in the place of the autoscaler's maximum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) maximum: Option<i64>,
+    /// Connections to be left free.
+    #[serde(default)]
+    pub(crate) reserve: i64,
+    /// The size of the pool that is to fit.
+    pub(crate) pool_size: i64,
+}
+
+/// Which server and workload are read.
+pub(super) struct Reading<'a> {
+    pub(super) action: &'a str,
+    pub(super) workload: &'a WorkloadName,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) database: &'a Value,
+    /// In the place of the autoscaler's maximum.
+    pub(super) maximum: Option<i64>,
+}
+
+/// What was read.
+pub(super) struct Read {
+    pub(super) capacity: Capacity,
+    pub(super) pods: Pods,
+    pub(super) activity: Activity,
+    /// Surge, maximum, terminating pods and the server's side; the rest is the caller's.
+    pub(super) parts: Parts,
+}
+
+impl Reading<'_> {
+    /// Reads the cluster, then the server.
+    pub(super) async fn read(&self, connections: &Arc<Connections>, cx: &Context) -> Result<Read, Failure> {
+        // What the environment does not know is said before anything is asked.
+        let access = connections.postgres_for(self.database).map_err(|error| support::not_connected(&error))?;
+        let capacity = capacity(self.action, connections, cx, self.workload, self.namespace).await?;
+        let pods = workload::pods(&capacity);
+        let maximum = match self.maximum {
+            Some(maximum) => Some(maximum),
+            None => workload::maximum(&capacity)?,
+        };
+        let mut parts = Parts { maximum, surge: workload::surge(&capacity)?, terminating: pods.terminating, ..Parts::default() };
+        let safe = |mut failure: Failure| {
+            failure.message = cx.log.redact(&failure.message);
+            failure
+        };
+        let session = connections.postgres_session(&access, support::within(cx, WITHIN)).await;
+        let session = session.map_err(|error| safe(activity::failure(&error)))?;
+        let activity = Activity::read(&session, &pods.addresses).await.map_err(safe)?;
+        activity.fill(&mut parts);
+        Ok(Read { capacity, pods, activity, parts })
+    }
+}
+
+impl Read {
+    /// The failure of a sum that does not fit, with all that leads to it.
+    pub(super) fn failure(&self, sum: &Sum, cx: &Context) -> Failure {
+        let mut message = if sum.largest_pool_size < 1 {
+            format!("not even one connection a pod fits: {}", sum.line())
+        } else {
+            format!("the connections do not fit: {}", sum.line())
+        };
+        let causes = sum.causes();
+        if !causes.is_empty() {
+            message.push_str(&format!("; what it takes: {}", causes.join(", ")));
+        }
+        for text in std::iter::once(self.activity.holders()).chain(self.activity.doubts(self.pods.staying)).filter(|text| !text.is_empty())
+        {
+            message.push_str(&format!("; {text}"));
+        }
+        let failure = Failure::permanent(cx.log.redact(&message));
+        if sum.largest_pool_size < 1 {
+            failure.hint("fewer pods, a lower maximum of the autoscaler, or a connection pooler (PgBouncer) before the server")
+        } else {
+            failure.hint(format!("a pool of {} a pod fits: set it before the pods become more (`k8s.set_env`)", sum.largest_pool_size))
+        }
+    }
+}
+
+/// Proves that a pool of this size fits, with the pods that there are and those that are wanted.
+///
+/// # Errors
+/// That it does not fit, with the whole sum; or a read that failed, which may be transient.
+pub(crate) async fn prove(connections: &Arc<Connections>, cx: &Context, question: &Question) -> Result<Sum, Failure> {
+    let workload: WorkloadName = question.workload.parse()?;
+    let reading = Reading {
+        action: "the budget of connections",
+        workload: &workload,
+        namespace: question.namespace.as_deref(),
+        database: &question.database,
+        maximum: question.maximum,
+    };
+    let mut read = reading.read(connections, cx).await?;
+    let replicas = question.replicas.unwrap_or(read.capacity.replicas);
+    // A scale-down that the cluster has not begun yet: its pods still hold what they hold.
+    let at_least = read.pods.staying;
+    read.parts = Parts { replicas, at_least, pool_size: question.pool_size, spare: question.reserve, ..read.parts };
+    let sum = read.parts.sum();
+    cx.log.line(&sum.line());
+    if sum.fits { Ok(sum) } else { Err(read.failure(&sum, cx)) }
+}

@@ -1,0 +1,215 @@
+//! The connections of the simulated PostgreSQL server: who holds how many, and whether the workloads ever asked for more than was free.
+//!
+//! It must not read clocks or answer anybody. Invariant: each Pod holds the whole pool that its own template says, from when its containers run
+//! until it is gone; a moment at which that goes beyond what is free is never forgotten, over restarts too.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cluster::Store;
+use super::cluster::controller::stamp;
+use super::cluster::resource::Resource;
+use super::cluster::store::text;
+
+/// The server's `max_connections`.
+pub(crate) const LIMIT: u64 = 200;
+/// Its `superuser_reserved_connections`.
+pub(crate) const RESERVED: u64 = 3;
+/// The variable that says how many connections a Pod opens.
+const POOL: &str = "DB_POOL_MAX";
+/// What others hold all the time: database, user, connections.
+const OTHERS: [(&str, &str, u64); 2] = [("tickettoken", "reporting", 5), ("analytics", "analytics", 3)];
+
+/// How the server's connections stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Connections that are open: never more than ordinary users get.
+    pub used: u64,
+    /// `max_connections`.
+    pub limit: u64,
+    /// What only superusers get.
+    pub reserved: u64,
+    /// What others hold.
+    pub others: u64,
+    /// What is left for the workloads: limit − reserved − others.
+    pub free: u64,
+    /// The Pods that hold a pool.
+    pub pods: u64,
+    /// What their pools come to, whether they get it or not.
+    pub wanted: u64,
+    /// The most that was ever wanted.
+    pub peak: u64,
+    /// At how many changes the pools came to more than what is free.
+    pub exceeded: u64,
+    /// The first of them.
+    pub first_exceeded: Option<Exceeded>,
+}
+
+/// A moment at which the pools came to more than what is free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exceeded {
+    /// When.
+    pub at: Timestamp,
+    /// The Pods that held a pool.
+    pub pods: u64,
+    /// What their pools came to.
+    pub wanted: u64,
+    /// What was free.
+    pub free: u64,
+}
+
+/// What is remembered of all moments.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Accounting {
+    latest: u64,
+    peak: u64,
+    exceeded: u64,
+    first_exceeded: Option<Exceeded>,
+}
+
+/// One connection of `pg_stat_activity`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) database: String,
+    pub(crate) user: String,
+    /// The Pod's address, where it has one.
+    pub(crate) address: Option<String>,
+    pub(crate) application: String,
+}
+
+/// The Pods that hold a pool, with its size.
+fn pools(store: &Store) -> impl Iterator<Item = (&Value, u64)> {
+    let running = store.list(Resource::Pods, None).map(|entry| &*entry.object).filter(|pod| text(pod, "/status/phase") == "Running");
+    running.filter_map(|pod| pool_of(pod).map(|size| (pod, size)))
+}
+
+fn pool_of(pod: &Value) -> Option<u64> {
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
+    let variables = containers.filter_map(|container| container["env"].as_array()).flatten();
+    let size = variables.into_iter().find(|variable| variable["name"] == POOL)?["value"].as_str()?.trim().parse().ok()?;
+    (size > 0).then_some(size)
+}
+
+fn others() -> u64 {
+    OTHERS.iter().map(|(_, _, count)| count).sum()
+}
+
+/// What is left for the workloads.
+fn free() -> u64 {
+    LIMIT - RESERVED - others()
+}
+
+impl Accounting {
+    /// Looks at the cluster after a change. `now` is in milliseconds since 1970.
+    pub(crate) fn sample(&mut self, store: &Store, now: u64) {
+        let (pods, wanted) = demand(store);
+        // The same demand as before is the same moment: nothing has changed for the server.
+        if wanted > free() && wanted != self.latest {
+            self.exceeded += 1;
+            let at = stamp(now).parse().unwrap_or(Timestamp::UNIX_EPOCH);
+            self.first_exceeded.get_or_insert(Exceeded { at, pods, wanted, free: free() });
+        }
+        self.peak = self.peak.max(wanted);
+        self.latest = wanted;
+    }
+
+    /// How things stand.
+    pub(crate) fn usage(&self, store: &Store) -> Usage {
+        let (pods, wanted) = demand(store);
+        Usage {
+            used: others() + wanted.min(free()),
+            limit: LIMIT,
+            reserved: RESERVED,
+            others: others(),
+            free: free(),
+            pods,
+            wanted,
+            peak: self.peak.max(wanted),
+            exceeded: self.exceeded,
+            first_exceeded: self.first_exceeded.clone(),
+        }
+    }
+}
+
+fn demand(store: &Store) -> (u64, u64) {
+    pools(store).fold((0, 0), |(pods, sum), (_, size)| (pods + 1, u64::saturating_add(sum, size)))
+}
+
+/// Every open connection, those of others first. Pods that come too late for what is free get none.
+pub(crate) fn held(store: &Store) -> Vec<Held> {
+    let mut held = Vec::new();
+    for (database, user, count) in OTHERS {
+        let one = Held {
+            database: database.to_owned(),
+            user: user.to_owned(),
+            address: Some("10.0.9.9".to_owned()),
+            application: user.to_owned(),
+        };
+        held.extend((0..count).map(|_| one.clone()));
+    }
+    let most = usize::try_from(LIMIT - RESERVED).unwrap_or(usize::MAX);
+    for (pod, size) in pools(store) {
+        let address = Some(text(pod, "/status/podIP")).filter(|address| !address.is_empty()).map(str::to_owned);
+        let one = Held {
+            database: "tickettoken".to_owned(),
+            user: "ticket_service".to_owned(),
+            address,
+            application: text(pod, "/metadata/name").to_owned(),
+        };
+        let left = most.saturating_sub(held.len());
+        held.extend((0..usize::try_from(size).unwrap_or(usize::MAX).min(left)).map(|_| one.clone()));
+    }
+    held
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with_pods(pods: &[(&str, &str, &str)]) -> Store {
+        let mut store = Store::new(0);
+        for (name, phase, pool) in pods {
+            let pod = json!({
+                "metadata": { "name": name, "namespace": "production" },
+                "spec": { "containers": [{ "env": [{ "name": "DB_POOL_MAX", "value": pool }] }] },
+                "status": { "phase": phase, "podIP": "10.1.0.1" },
+            });
+            store.put(Resource::Pods, pod, None);
+        }
+        store
+    }
+
+    #[test]
+    fn pods_hold_their_pools_while_they_run() {
+        let store = with_pods(&[("a", "Running", "20"), ("b", "Pending", "20"), ("c", "Running", "9"), ("d", "Running", "none")]);
+        let usage = Accounting::default().usage(&store);
+        assert_eq!((usage.pods, usage.wanted, usage.used, usage.free), (2, 29, 37, 189));
+        let held = held(&store);
+        assert_eq!(held.len(), 37);
+        assert_eq!(held.iter().filter(|one| one.address.as_deref() == Some("10.1.0.1")).count(), 29);
+        assert_eq!(held.iter().filter(|one| one.database == "analytics").count(), 3);
+    }
+
+    #[test]
+    fn what_went_beyond_is_counted_once_a_change_and_never_forgotten() {
+        let mut accounting = Accounting::default();
+        let (fits, over) = (with_pods(&[("a", "Running", "189")]), with_pods(&[("a", "Running", "189"), ("b", "Running", "1")]));
+        accounting.sample(&fits, 0);
+        assert_eq!(accounting.usage(&fits).exceeded, 0);
+        accounting.sample(&over, 5_000);
+        accounting.sample(&over, 6_000);
+        let further = with_pods(&[("a", "Running", "189"), ("b", "Running", "100")]);
+        accounting.sample(&further, 7_000);
+        accounting.sample(&fits, 8_000);
+        let usage = accounting.usage(&fits);
+        assert_eq!((usage.exceeded, usage.peak, usage.wanted), (2, 289, 189));
+        let first = usage.first_exceeded.unwrap();
+        assert_eq!((first.at.as_second(), first.pods, first.wanted, first.free), (5, 2, 190, 189));
+        assert_eq!(held(&further).len(), 197, "nobody gets more than there is");
+        let kept: Accounting = serde_json::from_value(serde_json::to_value(&accounting).unwrap()).unwrap();
+        assert_eq!(kept.usage(&fits).exceeded, 2);
+    }
+}

@@ -1,0 +1,366 @@
+//! One session: its start, the password, and statements by the simple and the extended protocol, until it ends or falls silent.
+//!
+//! It must not change the world but for the counts of faults. Invariant: before the password is right nothing is told; every wait for the client has an end.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::super::connections::{Held, LIMIT, RESERVED, held};
+use super::super::fault::Act;
+use super::super::platform::Platform;
+use super::super::routes;
+use super::sql::{self, Answer, Refusal};
+use super::tables::Server;
+use super::wire::{self, Fields, Message, Out};
+use super::{DATABASE, HOST, Place, USER, VERSION};
+
+/// How long the start may take.
+const START_WITHIN: Duration = Duration::from_secs(10);
+/// How long a session may say nothing.
+const SILENT_FOR: Duration = Duration::from_secs(300);
+/// How long a client may take to read what it asked for.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// How many prepared statements and portals a session may have.
+const MOST_PREPARED: usize = 64;
+
+const SSL_REQUEST: u32 = 80_877_103;
+const GSS_REQUEST: u32 = 80_877_104;
+const VERSION_3: u32 = 196_608;
+
+/// Serves one session; returns when it has ended.
+pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, platform: Arc<Platform>) {
+    platform.activity().touch();
+    let Some(place) = platform.sessions().enter() else {
+        let mut out = Out::default();
+        out.error("FATAL", "53300", "sorry, too many clients already");
+        let _told = send(&mut stream, &mut out).await;
+        return;
+    };
+    let ended = async {
+        match tokio::time::timeout(START_WITHIN, log_in(&mut stream, &platform, &place)).await {
+            Ok(Ok(true)) => {
+                Session { platform: &platform, place: &place, statements: BTreeMap::new(), portals: BTreeMap::new(), skips: false }
+                    .run(&mut stream)
+                    .await
+            }
+            Ok(Ok(false)) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        }
+    };
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "a PostgreSQL session ended early");
+    }
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), out: &mut Out) -> io::Result<()> {
+    let bytes = std::mem::take(&mut out.0);
+    let sent = async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    };
+    tokio::time::timeout(WRITE_WITHIN, sent).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Ends the start with an error.
+async fn refuse(stream: &mut (impl AsyncWrite + Unpin), code: &str, message: &str) -> io::Result<bool> {
+    let mut out = Out::default();
+    out.error("FATAL", code, message);
+    send(stream, &mut out).await?;
+    Ok(false)
+}
+
+/// The start of a session; true when it is in.
+async fn log_in(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), platform: &Arc<Platform>, place: &Place) -> io::Result<bool> {
+    let mut asked = 0;
+    let parameters = loop {
+        match wire::start(stream).await? {
+            // There is no TLS on loopback.
+            (SSL_REQUEST | GSS_REQUEST, _) if asked < 2 => {
+                asked += 1;
+                stream.write_all(b"N").await?;
+            }
+            (VERSION_3, parameters) => break parameters,
+            (code, _) => {
+                let message = format!("unsupported frontend protocol {}.{}: server supports 3.0", code >> 16, code & 0xffff);
+                return refuse(stream, "0A000", &message).await;
+            }
+        }
+    };
+    let Some(parameters) = wire::parameters(&parameters) else {
+        return refuse(stream, "08P01", "invalid startup packet layout").await;
+    };
+    let parameter = |name: &str| parameters.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| *value);
+    let user: String = parameter("user").chars().take(64).collect();
+    if user.is_empty() {
+        return refuse(stream, "28000", "no PostgreSQL user name specified in startup packet").await;
+    }
+    let database: String = Some(parameter("database")).filter(|name| !name.is_empty()).unwrap_or(&user).chars().take(64).collect();
+    let mut out = Out::default();
+    out.add(b'R', &3_u32.to_be_bytes());
+    send(stream, &mut out).await?;
+    let given = wire::message(stream).await?;
+    let password = Fields(&given.body).text().unwrap_or_default().to_owned();
+    let right = given.kind == b'p' && user == USER && same(&password, &platform.identity().postgres_password);
+    if !right {
+        return refuse(stream, "28P01", &format!("password authentication failed for user \"{user}\"")).await;
+    }
+    if database != DATABASE {
+        return refuse(stream, "3D000", &format!("database \"{database}\" does not exist")).await;
+    }
+    match met(platform, "CONNECT").await {
+        Met::Nothing => {}
+        Met::Refused => return refuse(stream, "57P03", "the database system is starting up").await,
+        Met::Cut | Met::CutAfter => return Ok(false),
+    }
+    let name: String = parameter("application_name").chars().take(64).collect();
+    let me = Held { database, user, address: Some("127.0.0.1".to_owned()), application: name.clone() };
+    let most = usize::try_from(LIMIT - RESERVED).unwrap_or(usize::MAX);
+    if !place.log_in(me, held(&platform.read().store).len(), most) {
+        return refuse(stream, "53300", "remaining connection slots are reserved for non-replication superuser connections").await;
+    }
+    out.add(b'R', &0_u32.to_be_bytes());
+    for (name, value) in [
+        ("application_name", name.as_str()),
+        ("client_encoding", "UTF8"),
+        ("DateStyle", "ISO, MDY"),
+        ("default_transaction_read_only", "on"),
+        ("in_hot_standby", "off"),
+        ("integer_datetimes", "on"),
+        ("IntervalStyle", "postgres"),
+        ("is_superuser", "off"),
+        ("server_encoding", "UTF8"),
+        ("server_version", VERSION),
+        ("session_authorization", USER),
+        ("standard_conforming_strings", "on"),
+        ("TimeZone", "UTC"),
+    ] {
+        out.parameter(name, value);
+    }
+    // Nothing can be cancelled, so the key opens nothing.
+    out.add(b'K', &[place.pid.to_be_bytes(), [0; 4]].concat());
+    out.ready();
+    send(stream, &mut out).await?;
+    Ok(true)
+}
+
+/// Compares without telling how much was right.
+fn same(given: &str, wanted: &str) -> bool {
+    Sha256::digest(given) == Sha256::digest(wanted)
+}
+
+/// What the faults do to a start or a statement.
+enum Met {
+    Nothing,
+    Refused,
+    Cut,
+    CutAfter,
+}
+
+async fn met(platform: &Arc<Platform>, method: &str) -> Met {
+    let mut met = Met::Nothing;
+    for act in routes::faults(platform, method, "/postgres", HOST).await {
+        match act {
+            Act::Delay { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Act::CutBefore => return Met::Cut,
+            Act::Refuse { .. } => return Met::Refused,
+            Act::CutAfter => met = Met::CutAfter,
+        }
+    }
+    met
+}
+
+struct Portal {
+    statement: String,
+    /// One for all columns, or one for each.
+    formats: Vec<u16>,
+}
+
+impl Portal {
+    fn binary(&self, at: usize) -> bool {
+        match self.formats.as_slice() {
+            [] => false,
+            [all] => *all == 1,
+            each => each.get(at) == Some(&1),
+        }
+    }
+}
+
+struct Session<'a> {
+    platform: &'a Arc<Platform>,
+    place: &'a Place,
+    statements: BTreeMap<String, String>,
+    portals: BTreeMap<String, Portal>,
+    /// After an error, everything up to the next Sync is skipped.
+    skips: bool,
+}
+
+impl Session<'_> {
+    async fn run(mut self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+        let mut out = Out::default();
+        loop {
+            let message = tokio::select! {
+                read = tokio::time::timeout(SILENT_FOR, wire::message(stream)) => match read {
+                    Ok(read) => read?,
+                    Err(_) => {
+                        out.error("FATAL", "57P05", "terminating connection due to idle-session timeout");
+                        return send(stream, &mut out).await;
+                    }
+                },
+                () = self.platform.stopping() => {
+                    out.error("FATAL", "57P01", "terminating connection due to administrator command");
+                    return send(stream, &mut out).await;
+                }
+            };
+            self.platform.activity().touch();
+            if message.kind == b'X' {
+                return Ok(());
+            }
+            let asks = matches!(message.kind, b'Q' | b'E') && !self.skips;
+            let met = if asks { met(self.platform, "QUERY").await } else { Met::Nothing };
+            match met {
+                Met::Cut => return Ok(()),
+                Met::Refused => {
+                    out.error("FATAL", "57P01", "terminating connection due to administrator command");
+                    return send(stream, &mut out).await;
+                }
+                Met::Nothing | Met::CutAfter => {}
+            }
+            self.take(&message, &mut out)?;
+            if matches!(met, Met::CutAfter) {
+                return Ok(());
+            }
+            // Whoever waits for an answer has sent one of these; what was not asked for yet is bounded all the same.
+            if matches!(message.kind, b'Q' | b'S' | b'H') || out.0.len() > wire::LONGEST {
+                send(stream, &mut out).await?;
+            }
+        }
+    }
+
+    fn server(&self) -> Server {
+        Server { pid: self.place.pid, held: held(&self.platform.read().store), sessions: self.platform.sessions().logged_in() }
+    }
+
+    fn take(&mut self, message: &Message, out: &mut Out) -> io::Result<()> {
+        let mut fields = Fields(&message.body);
+        match message.kind {
+            b'Q' => {
+                match fields.text() {
+                    Some(text) => self.simple(text, out),
+                    None => out.error("ERROR", "08P01", "invalid message format"),
+                }
+                out.ready();
+            }
+            b'S' => {
+                self.skips = false;
+                self.portals.clear();
+                out.ready();
+            }
+            b'H' => {}
+            b'P' | b'B' | b'D' | b'E' | b'C' if self.skips => {}
+            b'P' | b'B' | b'D' | b'E' | b'C' => {
+                if let Err(refusal) = self.extended(message.kind, &mut fields, out) {
+                    out.error("ERROR", refusal.code, &refusal.message);
+                    self.skips = true;
+                }
+            }
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "a message of a kind that is not taken")),
+        }
+        Ok(())
+    }
+
+    fn simple(&self, text: &str, out: &mut Out) {
+        let server = self.server();
+        let statements = sql::split(text);
+        if statements.is_empty() {
+            out.add(b'I', &[]);
+        }
+        for statement in statements {
+            match sql::answer(statement, &server) {
+                Ok(Answer { table, tag }) => {
+                    if let Some(table) = table {
+                        out.columns(&table, |_| false);
+                        out.rows(&table, |_| false);
+                    }
+                    out.complete(&tag);
+                }
+                Err(refusal) => return out.error("ERROR", refusal.code, &refusal.message),
+            }
+        }
+    }
+
+    fn extended(&mut self, kind: u8, fields: &mut Fields<'_>, out: &mut Out) -> Result<(), Refusal> {
+        let broken = || Refusal { code: "08P01", message: "invalid message format".to_owned() };
+        let full = || Refusal { code: "54000", message: format!("this sandbox keeps at most {MOST_PREPARED} prepared statements") };
+        let absent = |what: &str| Refusal { code: "26000", message: format!("{what} does not exist") };
+        match kind {
+            b'P' => {
+                let (name, text) = (fields.text().ok_or_else(broken)?, fields.text().ok_or_else(broken)?);
+                sql::answer(text, &self.server())?;
+                if self.statements.len() >= MOST_PREPARED && !self.statements.contains_key(name) {
+                    return Err(full());
+                }
+                self.statements.insert(name.to_owned(), text.to_owned());
+                out.add(b'1', &[]);
+            }
+            b'B' => {
+                let (portal, name) = (fields.text().ok_or_else(broken)?, fields.text().ok_or_else(broken)?);
+                let statement = self.statements.get(name).ok_or_else(|| absent("the prepared statement"))?.clone();
+                for _ in 0..fields.short().ok_or_else(broken)? {
+                    fields.short().ok_or_else(broken)?;
+                }
+                if fields.short().ok_or_else(broken)? != 0 {
+                    return Err(Refusal { code: "0A000", message: "this sandbox takes no parameters in statements".to_owned() });
+                }
+                let formats: Option<Vec<u16>> = (0..fields.short().ok_or_else(broken)?).map(|_| fields.short()).collect();
+                if self.portals.len() >= MOST_PREPARED && !self.portals.contains_key(portal) {
+                    return Err(full());
+                }
+                self.portals.insert(portal.to_owned(), Portal { statement, formats: formats.ok_or_else(broken)? });
+                out.add(b'2', &[]);
+            }
+            b'D' => {
+                let what = fields.byte().ok_or_else(broken)?;
+                let name = fields.text().ok_or_else(broken)?;
+                let portal = if what == b'P' { Some(self.portals.get(name).ok_or_else(|| absent("the portal"))?) } else { None };
+                let statement = match portal {
+                    Some(portal) => &portal.statement,
+                    None => self.statements.get(name).ok_or_else(|| absent("the prepared statement"))?,
+                };
+                let answer = sql::answer(statement, &self.server())?;
+                if portal.is_none() {
+                    out.add(b't', &[0, 0]);
+                }
+                match answer.table {
+                    Some(table) => out.columns(&table, |at| portal.is_some_and(|portal| portal.binary(at))),
+                    None => out.add(b'n', &[]),
+                }
+            }
+            b'E' => {
+                let name = fields.text().ok_or_else(broken)?;
+                let portal = self.portals.get(name).ok_or_else(|| absent("the portal"))?;
+                let Answer { table, tag } = sql::answer(&portal.statement, &self.server())?;
+                if let Some(table) = table {
+                    out.rows(&table, |at| portal.binary(at));
+                }
+                out.complete(&tag);
+            }
+            _ => {
+                let what = fields.byte().ok_or_else(broken)?;
+                let name = fields.text().ok_or_else(broken)?;
+                if what == b'S' {
+                    self.statements.remove(name);
+                } else {
+                    self.portals.remove(name);
+                }
+                out.add(b'3', &[]);
+            }
+        }
+        Ok(())
+    }
+}
