@@ -8,6 +8,9 @@ mod errors;
 mod field_path;
 mod get;
 mod object;
+mod pod_template;
+mod rollout;
+mod rollout_status;
 mod scale;
 #[cfg(test)]
 mod stand_in;
@@ -31,6 +34,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(scale::Scale::new(Arc::clone(connections))),
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
+        Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
     ]
 }
 
