@@ -4,6 +4,7 @@
 //! and is sent once; Secrets are never read.
 
 mod api;
+mod env_variable;
 mod errors;
 mod field_path;
 mod get;
@@ -12,8 +13,12 @@ mod pod_template;
 mod rollout;
 mod rollout_status;
 mod scale;
+mod set_env;
+mod set_env_by_hand;
+mod set_env_note;
 #[cfg(test)]
 mod stand_in;
+mod standing;
 mod swap;
 mod swap_fields;
 mod wait;
@@ -34,6 +39,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(scale::Scale::new(Arc::clone(connections))),
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
+        Arc::new(set_env::SetEnv::new(Arc::clone(connections))),
         Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
     ]
 }
