@@ -109,7 +109,10 @@ impl<'a> Variables<'a> {
         let mut operations = vec![json!({ "op": "test", "path": format!("{container}/name"), "value": self.name })];
         let mut list = self.list.to_vec();
         let mut written = self.written.cloned().unwrap_or_default();
-        for (name, to) in wanted {
+        let mut ordered: Vec<(&String, &Value)> = wanted.iter().collect();
+        // What goes back to a place goes in the order of the places; what is removed is removed last, so that the list is not made anew.
+        ordered.sort_by_key(|(name, to)| (to.is_null(), places.get(*name).copied().unwrap_or(usize::MAX)));
+        for (name, to) in ordered {
             let at = list.iter().position(|element| element["name"] == name.as_str());
             match (at, element(name, to)) {
                 (Some(at), Some(element)) => {
@@ -123,8 +126,7 @@ impl<'a> Variables<'a> {
                     if list.is_empty() {
                         operations.push(json!({ "op": "test", "path": env, "value": [gone] }));
                         operations.push(json!({ "op": "remove", "path": env }));
-                        written = Value::Null;
-                        continue;
+                        break;
                     }
                     operations.push(json!({ "op": "remove", "path": format!("{env}/{at}") }));
                 }

@@ -10,7 +10,9 @@ mod field_path;
 mod get;
 mod object;
 mod pod_template;
+mod quantity;
 mod rollout;
+mod rollout_restart;
 mod rollout_status;
 mod scale;
 mod set_env;
@@ -40,6 +42,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(set_env::SetEnv::new(Arc::clone(connections))),
+        Arc::new(rollout_restart::RolloutRestart::new(Arc::clone(connections))),
         Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
     ]
 }
