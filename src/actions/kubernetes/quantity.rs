@@ -24,6 +24,12 @@ pub(super) struct Quantity {
     form: Form,
 }
 
+impl PartialOrd for Quantity {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.nano.cmp(&other.nano))
+    }
+}
+
 impl PartialEq for Quantity {
     fn eq(&self, other: &Self) -> bool {
         self.nano == other.nano
@@ -82,8 +88,9 @@ fn read(text: &str) -> Option<Quantity> {
 
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.form == Form::Binary && self.nano >= 1024 * NANO {
-            let mut whole = self.nano / NANO + i128::from(self.nano % NANO != 0);
+        // What is less than 1Ki, or no whole number, is written decimally.
+        if self.form == Form::Binary && self.nano >= 1024 * NANO && self.nano % NANO == 0 {
+            let mut whole = self.nano / NANO;
             let mut suffix = "";
             for next in BINARY {
                 if whole % 1024 != 0 {
@@ -110,13 +117,17 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// Whether two values are the same amount, in whatever way each is written. What is no quantity is compared as it is.
-pub(super) fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
-    let amount = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.parse::<Quantity>().ok(),
+/// The amount that a value of an object is; `None` where it is none.
+pub(super) fn amount(value: &serde_json::Value) -> Option<Quantity> {
+    match value {
+        serde_json::Value::String(text) => text.parse().ok(),
         serde_json::Value::Number(number) => number.to_string().parse().ok(),
         _ => None,
-    };
+    }
+}
+
+/// Whether two values are the same amount, in whatever way each is written. What is no quantity is compared as it is.
+pub(super) fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     match (amount(a), amount(b)) {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
@@ -147,6 +158,11 @@ mod tests {
             ("1.5Gi", "1536Mi"),
             ("1536Mi", "1536Mi"),
             ("0.5Ki", "512"),
+            ("0.1Ki", "102400m"),
+            ("1.0001Gi", "1073849198182400u"),
+            ("1023Ki", "1023Ki"),
+            ("0Gi", "0"),
+            ("3e4", "30e3"),
             ("1048576", "1048576"),
             ("512M", "512M"),
             ("1e3", "1e3"),

@@ -141,7 +141,7 @@ impl SetEnv {
             return Applied::NotApplied { failure };
         }
         let place = place(&noted.workload, &noted.namespace);
-        let swapped = swap_judged(&api, &place, &place.path, |object| {
+        let swapped = swap_judged(&api, &place, "", |object| {
             let Some(variables) = Variables::of(object, &noted.container) else {
                 return Judged::Foreign(foreign(format!("{place} has no container `{}` any more", noted.container)));
             };

@@ -83,7 +83,7 @@ enum Stand {
 /// # Errors
 /// What became of the attempt: not applied, or unknown.
 pub(super) async fn swap_fields(api: &Api, place: &Place, swaps: &[FieldSwap]) -> Result<Value, Applied> {
-    swap_judged(api, place, &place.path, |object| match stand(place, object, swaps) {
+    swap_judged(api, place, "", |object| match stand(place, object, swaps) {
         Stand::Wanted => Judged::Done,
         Stand::Foreign(message) => Judged::Foreign(foreign(message)),
         Stand::Recorded => {
@@ -110,12 +110,12 @@ pub(super) enum Judged {
     Foreign(Failure),
 }
 
-/// Reads the object, has it judged, and sends the operations to `write_path` (the object's own, or that of a subresource). The object as it is
-/// afterwards.
+/// Reads the object, has it judged, and sends the operations to the object itself, or to its `subresource` where one is named. The object as it
+/// is afterwards.
 ///
 /// # Errors
 /// What became of the attempt: not applied, or unknown.
-pub(super) async fn swap_judged(api: &Api, place: &Place, write_path: &str, judge: impl Fn(&Value) -> Judged) -> Result<Value, Applied> {
+pub(super) async fn swap_judged(api: &Api, place: &Place, subresource: &str, judge: impl Fn(&Value) -> Judged) -> Result<Value, Applied> {
     let not_applied = |failure: Failure| Applied::NotApplied { failure };
     let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
     let operations = match judge(&object) {
@@ -123,19 +123,24 @@ pub(super) async fn swap_judged(api: &Api, place: &Place, write_path: &str, judg
         Judged::Foreign(failure) => return Err(not_applied(failure)),
         Judged::Write(operations) => operations,
     };
-    let trouble = match api.write(Method::PATCH, with_manager(write_path), "application/json-patch+json", json!(operations)).await {
+    let (path, resource) = match subresource {
+        "" => (place.path.clone(), place.resource.clone()),
+        sub => (format!("{}/{sub}", place.path), format!("{}/{sub}", place.resource)),
+    };
+    let asked = Asked { resource: &resource, ..place.asked("patch") };
+    let trouble = match api.write(Method::PATCH, with_manager(&path), "application/json-patch+json", json!(operations)).await {
         Ok(object) => return Ok(object),
         Err(trouble) => trouble,
     };
     if !trouble.is_conflict() {
-        return Err(trouble.of_write(place.asked("patch")));
+        return Err(trouble.of_write(asked));
     }
     // The patch was refused as a whole: nothing of it happened, whatever the read says.
     let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
     match judge(&object) {
         Judged::Done => Ok(object),
         Judged::Foreign(failure) => Err(not_applied(failure)),
-        Judged::Write(_) => Err(not_applied(trouble.failure(place.asked("patch")))),
+        Judged::Write(_) => Err(not_applied(trouble.failure(asked))),
     }
 }
 
