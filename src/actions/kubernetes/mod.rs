@@ -5,13 +5,28 @@
 
 mod api;
 mod capacity;
+mod env_variable;
 mod errors;
 mod field_path;
 mod get;
 mod object;
+mod pod_template;
+mod quantity;
+mod rollout;
+mod rollout_restart;
+mod rollout_status;
 mod scale;
+mod scaled_by;
+mod set_env;
+mod set_env_by_hand;
+mod set_env_note;
+mod set_resources;
+mod set_resources_by_hand;
+mod set_resources_inputs;
+mod set_resources_parts;
 #[cfg(test)]
 mod stand_in;
+mod standing;
 mod swap;
 mod swap_fields;
 mod wait;
@@ -34,6 +49,10 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(scale::Scale::new(Arc::clone(connections))),
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
+        Arc::new(set_env::SetEnv::new(Arc::clone(connections))),
+        Arc::new(set_resources::SetResources::new(Arc::clone(connections))),
+        Arc::new(rollout_restart::RolloutRestart::new(Arc::clone(connections))),
+        Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
     ]
 }
 
@@ -54,8 +73,13 @@ fn namespace(input: Option<&str>, target: Option<&TargetSpec>) -> Result<String,
 
 /// What an object of this cluster is called in the ledger and in locks.
 fn object_ref(target: &TargetSpec, namespace: &str, workload: &workload::Workload) -> Option<ObjectRef> {
+    named_ref(target, namespace, &workload.to_string())
+}
+
+/// The same for any object: `pod/NAME`, `hpa/NAME`.
+fn named_ref(target: &TargetSpec, namespace: &str, object: &str) -> Option<ObjectRef> {
     let uid = target.identity.get(KUBERNETES)?.as_str()?;
-    Some(ObjectRef(format!("{KUBERNETES_PREFIX}:{uid}/{namespace}/{workload}")))
+    Some(ObjectRef(format!("{KUBERNETES_PREFIX}:{uid}/{namespace}/{object}")))
 }
 
 const KUBERNETES_PREFIX: &str = "k8s";

@@ -83,33 +83,64 @@ enum Stand {
 /// # Errors
 /// What became of the attempt: not applied, or unknown.
 pub(super) async fn swap_fields(api: &Api, place: &Place, swaps: &[FieldSwap]) -> Result<Value, Applied> {
+    swap_judged(api, place, "", |object| match stand(place, object, swaps) {
+        Stand::Wanted => Judged::Done,
+        Stand::Foreign(message) => Judged::Foreign(foreign(message)),
+        Stand::Recorded => {
+            let mut patched = object.clone();
+            let mut operations = Vec::new();
+            for swap in swaps {
+                // Each operation is worked out on the object as the ones before it leave it.
+                operations.extend(swap.field.swap(&patched, &swap.to));
+                apply(&mut patched, &swap.field, &swap.to);
+            }
+            Judged::Write(operations)
+        }
+    })
+    .await
+}
+
+/// What is to be done about an object as it is now.
+pub(super) enum Judged {
+    /// All is as wanted.
+    Done,
+    /// These operations of a JSON Patch, which test what they replace.
+    Write(Vec<Value>),
+    /// Somebody else changed it: nothing is sent.
+    Foreign(Failure),
+}
+
+/// Reads the object, has it judged, and sends the operations to the object itself, or to its `subresource` where one is named. The object as it
+/// is afterwards.
+///
+/// # Errors
+/// What became of the attempt: not applied, or unknown.
+pub(super) async fn swap_judged(api: &Api, place: &Place, subresource: &str, judge: impl Fn(&Value) -> Judged) -> Result<Value, Applied> {
     let not_applied = |failure: Failure| Applied::NotApplied { failure };
     let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
-    match stand(place, &object, swaps) {
-        Stand::Wanted => return Ok(object),
-        Stand::Foreign(message) => return Err(not_applied(foreign(message))),
-        Stand::Recorded => {}
-    }
-    let mut patched = object.clone();
-    let mut operations = Vec::new();
-    for swap in swaps {
-        // Each operation is worked out on the object as the ones before it leave it.
-        operations.extend(swap.field.swap(&patched, &swap.to));
-        apply(&mut patched, &swap.field, &swap.to);
-    }
-    let trouble = match api.write(Method::PATCH, with_manager(&place.path), "application/json-patch+json", json!(operations)).await {
+    let operations = match judge(&object) {
+        Judged::Done => return Ok(object),
+        Judged::Foreign(failure) => return Err(not_applied(failure)),
+        Judged::Write(operations) => operations,
+    };
+    let (path, resource) = match subresource {
+        "" => (place.path.clone(), place.resource.clone()),
+        sub => (format!("{}/{sub}", place.path), format!("{}/{sub}", place.resource)),
+    };
+    let asked = Asked { resource: &resource, ..place.asked("patch") };
+    let trouble = match api.write(Method::PATCH, with_manager(&path), "application/json-patch+json", json!(operations)).await {
         Ok(object) => return Ok(object),
         Err(trouble) => trouble,
     };
     if !trouble.is_conflict() {
-        return Err(trouble.of_write(place.asked("patch")));
+        return Err(trouble.of_write(asked));
     }
     // The patch was refused as a whole: nothing of it happened, whatever the read says.
     let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
-    match stand(place, &object, swaps) {
-        Stand::Wanted => Ok(object),
-        Stand::Foreign(message) => Err(not_applied(foreign(message))),
-        Stand::Recorded => Err(not_applied(trouble.failure(place.asked("patch")))),
+    match judge(&object) {
+        Judged::Done => Ok(object),
+        Judged::Foreign(failure) => Err(not_applied(failure)),
+        Judged::Write(_) => Err(not_applied(trouble.failure(asked))),
     }
 }
 
@@ -138,14 +169,15 @@ fn stand(place: &Place, object: &Value, swaps: &[FieldSwap]) -> Stand {
     if wanted { Stand::Wanted } else { Stand::Recorded }
 }
 
-fn foreign(message: String) -> Failure {
+/// Somebody else changed something: it is left alone.
+pub(super) fn foreign(message: String) -> Failure {
     Failure::permanent(message).hint(
         "find out who (`kubectl get --show-managed-fields -o yaml`; an autoscaler? a GitOps controller?), then decide which value holds",
     )
 }
 
 /// What the patch will make of the object, so that the next field's operations fit.
-fn apply(object: &mut Value, field: &FieldPath, to: &Value) {
+pub(super) fn apply(object: &mut Value, field: &FieldPath, to: &Value) {
     let operations: Vec<Value> = field.swap(object, to).into_iter().filter(|operation| operation["op"] != "test").collect();
     if let Ok(patch) = serde_json::from_value::<json_patch::Patch>(json!(operations)) {
         // They were made for this very object.

@@ -105,6 +105,44 @@ impl Workload {
     }
 }
 
+/// A workload whose pods follow a change of its template: a Deployment or a StatefulSet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rolling(pub(super) Workload);
+
+impl std::str::FromStr for Rolling {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let workload: Workload = text.parse().map_err(|error: NotAWorkload| error.to_string())?;
+        match workload.kind {
+            Kind::Deployment | Kind::StatefulSet => Ok(Self(workload)),
+            Kind::ReplicaSet => {
+                Err(format!("`{workload}`: the pods of a ReplicaSet do not follow its template; name its Deployment, `deployment/NAME`"))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rolling {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Rolling {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "RollingWorkload".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(deployment|statefulset)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" })
+    }
+}
+
 /// Whether Kubernetes takes this as a name (RFC 1123 subdomain).
 pub(super) fn is_name(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

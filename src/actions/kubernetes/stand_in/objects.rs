@@ -132,6 +132,8 @@ fn read(held: &Held, path: &str) -> Response {
 }
 
 fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body: &str) -> Response {
+    // A resize changes the pod itself.
+    let path = path.strip_suffix("/resize").unwrap_or(path);
     let sent: Value = serde_json::from_str(body).unwrap_or_default();
     let stored = held.objects.get(path).cloned();
     let wanted = match (method.as_str(), stored) {
