@@ -7,8 +7,13 @@ mod api;
 mod errors;
 mod field_path;
 mod get;
+mod horizontal;
+mod horizontal_holds;
 mod object;
 mod scale;
+mod scale_by_hand;
+mod scale_followed;
+mod scale_form;
 #[cfg(test)]
 mod stand_in;
 mod swap;
