@@ -4,11 +4,18 @@
 //! and is sent once; Secrets are never read.
 
 mod api;
+mod autoscaler;
+mod autoscaler_by_hand;
+mod autoscaler_input;
+mod autoscaler_plan;
+mod autoscaler_state;
+mod created;
 mod errors;
 mod field_path;
 mod get;
 mod horizontal;
 mod horizontal_holds;
+mod manifest_text;
 mod object;
 mod scale;
 mod scale_by_hand;
@@ -36,6 +43,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(scale::Scale::new(Arc::clone(connections))),
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
+        Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),
     ]
 }
 

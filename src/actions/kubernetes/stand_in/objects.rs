@@ -25,16 +25,20 @@ pub(in crate::actions::kubernetes) enum Fault {
     CutBefore,
     /// Somebody else puts this object in the place of what is there, just before it.
     Meanwhile(Value),
+    /// Nothing of it is done, and it is answered with this status and body.
+    Answer(u16, Value),
 }
 
 /// The objects by their path (`/apis/apps/v1/namespaces/production/deployments/x`), and what was done to them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::actions::kubernetes) struct Held {
     pub(in crate::actions::kubernetes) objects: BTreeMap<String, Value>,
     /// Taken from the end.
     pub(in crate::actions::kubernetes) faults: Vec<Fault>,
     /// Each write that changed something: method and path.
     pub(in crate::actions::kubernetes) writes: Vec<(String, String)>,
+    /// What is filled in on every write, as an API server's defaults are.
+    pub(in crate::actions::kubernetes) defaults: Option<fn(&mut Value)>,
     version: u64,
 }
 
@@ -98,7 +102,12 @@ async fn serve(State(held): State<Arc<Mutex<Held>>>, method: Method, uri: Uri, h
     if method == Method::GET {
         return read(&held, uri.path());
     }
+    if uri.query().is_some_and(|query| query.contains("dryRun=All")) {
+        let mut copy = held.clone();
+        return write(&mut copy, &method, uri.path(), &headers, &body);
+    }
     match held.faults.pop() {
+        Some(Fault::Answer(status, body)) => return (StatusCode::from_u16(status).unwrap(), Json(body)).into_response(),
         Some(Fault::Refuse(status, reason, message)) => return refusal(status, reason, message),
         Some(Fault::CutBefore) => return cut(),
         Some(Fault::CutAfter) => {
@@ -132,14 +141,16 @@ fn read(held: &Held, path: &str) -> Response {
 }
 
 fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body: &str) -> Response {
-    let sent: Value = serde_json::from_str(body).unwrap_or_default();
+    let mut sent: Value = serde_json::from_str(body).unwrap_or_default();
+    let defaults = held.defaults.unwrap_or(|_| {});
     let stored = held.objects.get(path).cloned();
-    let wanted = match (method.as_str(), stored) {
+    let mut wanted = match (method.as_str(), stored) {
         ("POST", _) => {
             let path = format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap_or_default());
             if held.objects.contains_key(&path) {
                 return refusal(409, "AlreadyExists", "it already exists");
             }
+            defaults(&mut sent);
             held.writes.push((method.to_string(), path.clone()));
             return (StatusCode::CREATED, Json(held.store(&path, sent))).into_response();
         }
@@ -148,6 +159,10 @@ fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body
             let precondition = &sent["preconditions"]["uid"];
             if !precondition.is_null() && precondition != &object["metadata"]["uid"] {
                 return refusal(409, "Conflict", "the UID in the precondition does not match");
+            }
+            let precondition = &sent["preconditions"]["resourceVersion"];
+            if !precondition.is_null() && precondition != &object["metadata"]["resourceVersion"] {
+                return refusal(409, "Conflict", "the ResourceVersion in the precondition does not match");
             }
             held.objects.remove(path);
             held.writes.push((method.to_string(), path.to_owned()));
@@ -182,6 +197,7 @@ fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body
         },
         (other, _) => panic!("{other} {path}"),
     };
+    defaults(&mut wanted);
     if held.objects.get(path) != Some(&wanted) {
         held.writes.push((method.to_string(), path.to_owned()));
         return Json(held.store(path, wanted)).into_response();
