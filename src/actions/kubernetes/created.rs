@@ -126,7 +126,7 @@ impl Created {
                 Ok(_) => return Ok(()),
                 Err(trouble) if trouble.is_gone() => return Ok(()),
                 // Refused for sure: somebody, mostly a controller with its status, was first.
-                Err(trouble) if trouble.is_conflict() && tries < TRIES => {}
+                Err(trouble) if trouble.is_outdated() && tries < TRIES => {}
                 Err(trouble) => return Err(trouble.of_write(self.place.asked("delete"))),
             }
         }

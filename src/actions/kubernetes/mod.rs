@@ -4,12 +4,18 @@
 //! and is sent once; Secrets are never read.
 
 mod api;
+mod apply;
+mod apply_by_hand;
+mod apply_manifest;
+mod apply_plan;
+mod apply_send;
 mod autoscaler;
 mod autoscaler_by_hand;
 mod autoscaler_input;
 mod autoscaler_plan;
 mod autoscaler_state;
 mod created;
+mod differences;
 mod errors;
 mod field_path;
 mod get;
@@ -44,6 +50,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),
+        Arc::new(apply::Apply::new(Arc::clone(connections))),
     ]
 }
 
