@@ -25,8 +25,6 @@ pub(in crate::actions::kubernetes) enum Fault {
     CutBefore,
     /// Somebody else puts this object in the place of what is there, just before it.
     Meanwhile(Value),
-    /// Nothing of it is done, and it is answered with this status and body.
-    Answer(u16, Value),
 }
 
 /// The objects by their path (`/apis/apps/v1/namespaces/production/deployments/x`), and what was done to them.
@@ -37,6 +35,8 @@ pub(in crate::actions::kubernetes) struct Held {
     pub(in crate::actions::kubernetes) faults: Vec<Fault>,
     /// Each write that changed something: method and path.
     pub(in crate::actions::kubernetes) writes: Vec<(String, String)>,
+    /// Fields that managers own, and which of them: server-side apply without `force` conflicts there.
+    pub(in crate::actions::kubernetes) owned: Vec<(&'static str, &'static str)>,
     /// What is filled in on every write, as an API server's defaults are.
     pub(in crate::actions::kubernetes) defaults: Option<fn(&mut Value)>,
     version: u64,
@@ -104,14 +104,13 @@ async fn serve(State(held): State<Arc<Mutex<Held>>>, method: Method, uri: Uri, h
     }
     if uri.query().is_some_and(|query| query.contains("dryRun=All")) {
         let mut copy = held.clone();
-        return write(&mut copy, &method, uri.path(), &headers, &body);
+        return write(&mut copy, &method, &uri, &headers, &body);
     }
     match held.faults.pop() {
-        Some(Fault::Answer(status, body)) => return (StatusCode::from_u16(status).unwrap(), Json(body)).into_response(),
         Some(Fault::Refuse(status, reason, message)) => return refusal(status, reason, message),
         Some(Fault::CutBefore) => return cut(),
         Some(Fault::CutAfter) => {
-            write(&mut held, &method, uri.path(), &headers, &body);
+            write(&mut held, &method, &uri, &headers, &body);
             return cut();
         }
         Some(Fault::Meanwhile(object)) => {
@@ -119,7 +118,7 @@ async fn serve(State(held): State<Arc<Mutex<Held>>>, method: Method, uri: Uri, h
         }
         None => {}
     }
-    write(&mut held, &method, uri.path(), &headers, &body)
+    write(&mut held, &method, &uri, &headers, &body)
 }
 
 fn read(held: &Held, path: &str) -> Response {
@@ -140,7 +139,8 @@ fn read(held: &Held, path: &str) -> Response {
     Json(json!({ "kind": "List", "metadata": { "resourceVersion": held.version.to_string() }, "items": items })).into_response()
 }
 
-fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body: &str) -> Response {
+fn write(held: &mut Held, method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> Response {
+    let path = uri.path();
     let mut sent: Value = serde_json::from_str(body).unwrap_or_default();
     let defaults = held.defaults.unwrap_or(|_| {});
     let stored = held.objects.get(path).cloned();
@@ -191,6 +191,19 @@ fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body
             }
             "application/merge-patch+json" => {
                 json_patch::merge(&mut object, &sent);
+                object
+            }
+            "application/apply-patch+yaml" => {
+                let version = sent["metadata"].as_object_mut().and_then(|metadata| metadata.remove("resourceVersion"));
+                if version.is_some_and(|version| version != object["metadata"]["resourceVersion"]) {
+                    return refusal(409, "Conflict", "the object has been modified");
+                }
+                if !uri.query().unwrap_or_default().contains("force=true")
+                    && let Some(body) = super::applied::conflict(&object, &sent, &held.owned)
+                {
+                    return (StatusCode::CONFLICT, Json(body)).into_response();
+                }
+                super::applied::merge(&mut object, &sent);
                 object
             }
             other => panic!("a patch of type {other}"),
