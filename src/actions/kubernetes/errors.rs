@@ -79,6 +79,11 @@ impl Trouble {
         matches!(self, Self::Refused { status: 409 | 422, .. })
     }
 
+    /// Whether the object was at another version than the write named.
+    pub(super) fn is_outdated(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, reason, .. } if reason == "Conflict")
+    }
+
     /// The failure that people see.
     pub(super) fn failure(&self, asked: Asked<'_>) -> Failure {
         match self {

@@ -6,9 +6,24 @@
 mod api;
 mod capacity;
 mod env_variable;
+mod apply;
+mod apply_by_hand;
+mod apply_manifest;
+mod apply_plan;
+mod apply_send;
+mod autoscaler;
+mod autoscaler_by_hand;
+mod autoscaler_input;
+mod autoscaler_plan;
+mod autoscaler_state;
+mod created;
+mod differences;
 mod errors;
 mod field_path;
 mod get;
+mod horizontal;
+mod horizontal_holds;
+mod manifest_text;
 mod object;
 mod pod_template;
 mod quantity;
@@ -24,6 +39,9 @@ mod set_resources;
 mod set_resources_by_hand;
 mod set_resources_inputs;
 mod set_resources_parts;
+mod scale_by_hand;
+mod scale_followed;
+mod scale_form;
 #[cfg(test)]
 mod stand_in;
 mod standing;
@@ -53,6 +71,8 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(set_resources::SetResources::new(Arc::clone(connections))),
         Arc::new(rollout_restart::RolloutRestart::new(Arc::clone(connections))),
         Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
+        Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),
+        Arc::new(apply::Apply::new(Arc::clone(connections))),
     ]
 }
 

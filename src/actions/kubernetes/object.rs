@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::api::Api;
 use super::errors::{Asked, Trouble};
+use super::swap_fields::Place;
 use super::workload::is_name;
 use crate::model::outcome::Failure;
 
@@ -113,6 +114,11 @@ impl JsonSchema for ObjectName {
     }
 }
 
+/// A kind as the ledger and locks name it.
+pub(super) fn kind_word(kind: &str) -> String {
+    if kind == "HorizontalPodAutoscaler" { "hpa".to_owned() } else { kind.to_lowercase() }
+}
+
 /// What came of reading an object.
 pub(super) enum Found {
     /// It is there.
@@ -122,9 +128,27 @@ pub(super) enum Found {
 }
 
 impl ObjectName {
-    /// A failure to read that is worth another try ends as a transient one.
-    pub(super) async fn read(&self, api: &Api, namespace: impl FnOnce() -> Result<String, Failure>) -> Result<Found, Failure> {
-        let (base, plural, namespaced) = match &self.kind {
+    /// The object that a manifest is of.
+    pub(super) fn of_manifest(api_version: &str, kind: &str, name: &str) -> Result<Self, NotAnObject> {
+        let base = if api_version.contains('/') { format!("/apis/{api_version}") } else { format!("/api/{api_version}") };
+        let short = KINDS.iter().find(|known| known.1 == base && known.0 == kind_word(kind));
+        short.map_or_else(|| format!("{api_version}/{kind}/{name}"), |known| format!("{}/{name}", known.0)).parse()
+    }
+
+    /// Where it is: what this API calls its kind, and whether that belongs to a namespace.
+    pub(super) async fn place(&self, api: &Api, namespace: impl FnOnce() -> Result<String, Failure>) -> Result<Place, Failure> {
+        let (base, plural, namespaced) = self.located(api).await?;
+        let namespace = if namespaced { namespace()? } else { String::new() };
+        let within = if namespaced { format!("/namespaces/{namespace}") } else { String::new() };
+        let shown = match &self.kind {
+            Kind::Short(_) => self.written.clone(),
+            Kind::Long { kind, .. } => format!("{}/{}", kind_word(kind), self.name),
+        };
+        Ok(Place { path: format!("{base}{within}/{plural}/{}", self.name), resource: plural, shown, name: self.name.clone(), namespace })
+    }
+
+    async fn located(&self, api: &Api) -> Result<(String, String, bool), Failure> {
+        Ok(match &self.kind {
             Kind::Short(index) => {
                 let (_, base, plural, namespaced) = KINDS[*index];
                 (base.to_owned(), plural.to_owned(), namespaced)
@@ -133,7 +157,12 @@ impl ObjectName {
                 let (plural, namespaced) = self.look_up(api, base, kind).await?;
                 (base.clone(), plural, namespaced)
             }
-        };
+        })
+    }
+
+    /// A failure to read that is worth another try ends as a transient one.
+    pub(super) async fn read(&self, api: &Api, namespace: impl FnOnce() -> Result<String, Failure>) -> Result<Found, Failure> {
+        let (base, plural, namespaced) = self.located(api).await?;
         let namespace = if namespaced { namespace()? } else { String::new() };
         let place = if namespaced { format!("/namespaces/{namespace}") } else { String::new() };
         match api.get(&format!("{base}{place}/{plural}/{}", self.name)).await {

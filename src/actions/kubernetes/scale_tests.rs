@@ -48,7 +48,7 @@ async fn the_plan_names_object_field_and_both_values() {
     assert_eq!(prior["pods"], 2);
     assert!(matches!(action.plan(&cx, &inputs(8), &prior, &Rollback::None).unwrap().intent.revert, Revert::Keep { .. }));
     let unchanged = action.plan(&cx, &inputs(2), &prior, &Rollback::Auto).unwrap().unchanged.unwrap();
-    assert_eq!(unchanged, json!({ "replicas": 2, "ready_replicas": 2, "previous_replicas": 2 }));
+    assert_eq!(unchanged, json!({ "replicas": 2, "ready_replicas": 2, "previous_replicas": 2, "floor": false, "autoscaler": null }));
 }
 
 #[tokio::test]

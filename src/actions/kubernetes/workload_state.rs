@@ -2,7 +2,7 @@
 //!
 //! Must not ask anything. Invariant: a count that the API leaves out is 0, as its own types say; a shape that is not a workload's is an error.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::errors::Trouble;
 
@@ -71,13 +71,10 @@ fn selector_text(selector: &Value) -> Option<String> {
     (!terms.is_empty()).then(|| terms.join(","))
 }
 
-/// The outputs of a scaling.
-pub(super) fn outputs(replicas: i64, ready: Option<i64>, previous: i64) -> Value {
-    json!({ "replicas": replicas, "ready_replicas": ready, "previous_replicas": previous })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 //! A stand-in for an API server with one Deployment, for tests: its `scale` subresource swaps as the real one does, and it can be told to fail.
 
+mod applied;
 pub(super) mod objects;
 
 use std::net::SocketAddr;

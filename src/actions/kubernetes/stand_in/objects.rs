@@ -28,13 +28,17 @@ pub(in crate::actions::kubernetes) enum Fault {
 }
 
 /// The objects by their path (`/apis/apps/v1/namespaces/production/deployments/x`), and what was done to them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::actions::kubernetes) struct Held {
     pub(in crate::actions::kubernetes) objects: BTreeMap<String, Value>,
     /// Taken from the end.
     pub(in crate::actions::kubernetes) faults: Vec<Fault>,
     /// Each write that changed something: method and path.
     pub(in crate::actions::kubernetes) writes: Vec<(String, String)>,
+    /// Fields that managers own, and which of them: server-side apply without `force` conflicts there.
+    pub(in crate::actions::kubernetes) owned: Vec<(&'static str, &'static str)>,
+    /// What is filled in on every write, as an API server's defaults are.
+    pub(in crate::actions::kubernetes) defaults: Option<fn(&mut Value)>,
     version: u64,
 }
 
@@ -98,11 +102,15 @@ async fn serve(State(held): State<Arc<Mutex<Held>>>, method: Method, uri: Uri, h
     if method == Method::GET {
         return read(&held, uri.path());
     }
+    if uri.query().is_some_and(|query| query.contains("dryRun=All")) {
+        let mut copy = held.clone();
+        return write(&mut copy, &method, &uri, &headers, &body);
+    }
     match held.faults.pop() {
         Some(Fault::Refuse(status, reason, message)) => return refusal(status, reason, message),
         Some(Fault::CutBefore) => return cut(),
         Some(Fault::CutAfter) => {
-            write(&mut held, &method, uri.path(), &headers, &body);
+            write(&mut held, &method, &uri, &headers, &body);
             return cut();
         }
         Some(Fault::Meanwhile(object)) => {
@@ -110,7 +118,7 @@ async fn serve(State(held): State<Arc<Mutex<Held>>>, method: Method, uri: Uri, h
         }
         None => {}
     }
-    write(&mut held, &method, uri.path(), &headers, &body)
+    write(&mut held, &method, &uri, &headers, &body)
 }
 
 fn read(held: &Held, path: &str) -> Response {
@@ -131,17 +139,19 @@ fn read(held: &Held, path: &str) -> Response {
     Json(json!({ "kind": "List", "metadata": { "resourceVersion": held.version.to_string() }, "items": items })).into_response()
 }
 
-fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body: &str) -> Response {
+fn write(held: &mut Held, method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> Response {
     // A resize changes the pod itself.
-    let path = path.strip_suffix("/resize").unwrap_or(path);
-    let sent: Value = serde_json::from_str(body).unwrap_or_default();
+    let path = uri.path().strip_suffix("/resize").unwrap_or(uri.path());
+    let mut sent: Value = serde_json::from_str(body).unwrap_or_default();
+    let defaults = held.defaults.unwrap_or(|_| {});
     let stored = held.objects.get(path).cloned();
-    let wanted = match (method.as_str(), stored) {
+    let mut wanted = match (method.as_str(), stored) {
         ("POST", _) => {
             let path = format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap_or_default());
             if held.objects.contains_key(&path) {
                 return refusal(409, "AlreadyExists", "it already exists");
             }
+            defaults(&mut sent);
             held.writes.push((method.to_string(), path.clone()));
             return (StatusCode::CREATED, Json(held.store(&path, sent))).into_response();
         }
@@ -150,6 +160,10 @@ fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body
             let precondition = &sent["preconditions"]["uid"];
             if !precondition.is_null() && precondition != &object["metadata"]["uid"] {
                 return refusal(409, "Conflict", "the UID in the precondition does not match");
+            }
+            let precondition = &sent["preconditions"]["resourceVersion"];
+            if !precondition.is_null() && precondition != &object["metadata"]["resourceVersion"] {
+                return refusal(409, "Conflict", "the ResourceVersion in the precondition does not match");
             }
             held.objects.remove(path);
             held.writes.push((method.to_string(), path.to_owned()));
@@ -180,10 +194,24 @@ fn write(held: &mut Held, method: &Method, path: &str, headers: &HeaderMap, body
                 json_patch::merge(&mut object, &sent);
                 object
             }
+            "application/apply-patch+yaml" => {
+                let version = sent["metadata"].as_object_mut().and_then(|metadata| metadata.remove("resourceVersion"));
+                if version.is_some_and(|version| version != object["metadata"]["resourceVersion"]) {
+                    return refusal(409, "Conflict", "the object has been modified");
+                }
+                if !uri.query().unwrap_or_default().contains("force=true")
+                    && let Some(body) = super::applied::conflict(&object, &sent, &held.owned)
+                {
+                    return (StatusCode::CONFLICT, Json(body)).into_response();
+                }
+                super::applied::merge(&mut object, &sent);
+                object
+            }
             other => panic!("a patch of type {other}"),
         },
         (other, _) => panic!("{other} {path}"),
     };
+    defaults(&mut wanted);
     if held.objects.get(path) != Some(&wanted) {
         held.writes.push((method.to_string(), path.to_owned()));
         return Json(held.store(path, wanted)).into_response();
