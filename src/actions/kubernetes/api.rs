@@ -23,9 +23,9 @@ const PAGE: usize = 500;
 
 /// A cluster's API, for the time of one call of an action.
 pub(super) struct Api {
-    client: kube::Client,
-    timeout: Duration,
-    log: Arc<dyn Log>,
+    pub(super) client: kube::Client,
+    pub(super) timeout: Duration,
+    pub(super) log: Arc<dyn Log>,
 }
 
 /// The pods of a workload that still take part: those that have finished for good (evicted, completed) are left out.

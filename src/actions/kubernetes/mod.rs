@@ -8,6 +8,12 @@ mod errors;
 mod field_path;
 mod get;
 mod object;
+mod pages;
+mod pod_choice;
+mod pod_state;
+mod pods;
+mod read_by_hand;
+mod reading;
 mod scale;
 #[cfg(test)]
 mod stand_in;
@@ -25,12 +31,13 @@ use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Action, Context};
 
-/// `k8s.scale`, `k8s.get` and `k8s.wait` on the cluster that these connections lead to.
+/// The actions on the cluster that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![
         Arc::new(scale::Scale::new(Arc::clone(connections))),
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
+        Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! A stand-in for an API server with one Deployment, for tests: its `scale` subresource swaps as the real one does, and it can be told to fail.
 
 pub(super) mod objects;
+pub(super) mod served;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
