@@ -10,8 +10,12 @@ mod get;
 mod object;
 mod pages;
 mod pod_choice;
+mod pod_http;
+mod pod_http_input;
+mod pod_http_outcome;
 mod pod_state;
 mod pods;
+mod raw;
 mod read_by_hand;
 mod reading;
 mod scale;
@@ -38,6 +42,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
+        Arc::new(pod_http::PodHttp::new(connections)),
     ]
 }
 
