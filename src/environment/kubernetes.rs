@@ -149,7 +149,7 @@ impl KubeCall {
 }
 
 /// A request that was not answered: only a failure to connect is sure to have sent nothing.
-fn not_answered(error: &kube::Error) -> KubeError {
+pub(crate) fn not_answered(error: &kube::Error) -> KubeError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {
         if inner.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) {

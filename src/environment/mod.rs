@@ -16,7 +16,7 @@ pub mod tls;
 pub use connections::{ConnectionError, Connections};
 pub use http::{HttpOptions, HttpRoute};
 pub use identity::{IdentityError, KUBERNETES};
-pub(crate) use kubernetes::chain as error_chain;
+pub(crate) use kubernetes::{chain as error_chain, not_answered as kube_not_answered};
 pub use kubernetes::{KubeCall, KubeError, KubeReply, KubernetesAccess};
 pub use postgres::{PostgresAccess, PostgresError, PostgresSession, PostgresTls};
 pub use redactor::{Redactor, forms_of};

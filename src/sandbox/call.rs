@@ -64,6 +64,20 @@ impl Call {
         }
     }
 
+    /// The same request as the API server's proxy passes it on: to another path, and without the credentials, which were meant for the API server.
+    pub(crate) fn passed_on(&self, path: &str) -> Self {
+        Self {
+            method: self.method.clone(),
+            host: self.host.clone(),
+            path: path.to_owned(),
+            content_type: self.content_type.clone(),
+            body: self.body.clone(),
+            caller: self.caller.clone(),
+            authorization: String::new(),
+            query: self.query.clone(),
+        }
+    }
+
     /// The first value of a query parameter; empty where it is absent.
     pub(crate) fn query(&self, name: &str) -> &str {
         self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)

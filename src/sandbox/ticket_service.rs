@@ -64,6 +64,35 @@ pub(crate) async fn answer(platform: &Arc<Platform>, call: Arc<Call>) -> Respons
     }
 }
 
+/// Answers one request to one Pod of the service: what it does to the caches is done for all, its pool of connections is its own.
+pub(crate) async fn answer_pod(platform: &Arc<Platform>, call: Arc<Call>, namespace: &str, pod: &str) -> Response {
+    if (call.method.clone(), call.path.as_str()) != (Method::GET, "/health/ready") {
+        return answer(platform, call).await;
+    }
+    match pod_ready(platform, namespace, pod).await {
+        Ok(body) => respond(200, &body),
+        Err((code, body)) => respond(code, &body),
+    }
+}
+
+/// Readiness of one Pod; opens its pool.
+async fn pod_ready(platform: &Arc<Platform>, namespace: &str, pod: &str) -> Result<Value, Failure> {
+    let unready = |pod: &str| (503, json!({ "status": "unready", "pod": pod }));
+    let (namespace, pod) = (namespace.to_owned(), pod.to_owned());
+    let warmed = platform.change(move |world| {
+        let entry = world.store.get(Resource::Pods, &namespace, &pod).filter(|entry| pod::stage(&entry.object) == Stage::Ready);
+        let entry = entry.cloned().ok_or_else(|| unready(&pod))?;
+        let mut life = entry.life.unwrap_or_default();
+        if !life.warm {
+            life.warm = true;
+            world.store.set_life(&namespace, &pod, life);
+        }
+        let size = pool_of(&entry.object);
+        Ok(json!({ "status": "ready", "pod": pod, "pool": { "size": size, "warm": size } }))
+    });
+    warmed.await.map_err(refused)
+}
+
 /// The Pods of the service that are ready.
 fn ready_pods(world: &World) -> Vec<Entry> {
     let Some(deployment) = world.store.get(Resource::Deployments, "production", "ticket-service") else { return Vec::new() };

@@ -16,7 +16,7 @@ use crate::model::duration::Span;
 /// The methods that may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum Method {
+pub(in crate::actions) enum Method {
     #[default]
     Get,
     Head,
@@ -28,11 +28,11 @@ pub(super) enum Method {
 
 impl Method {
     /// Whether it changes nothing.
-    pub(super) fn is_read(self) -> bool {
+    pub(in crate::actions) fn is_read(self) -> bool {
         matches!(self, Self::Get | Self::Head)
     }
 
-    pub(super) fn as_http(self) -> http::Method {
+    pub(in crate::actions) fn as_http(self) -> http::Method {
         match self {
             Self::Get => http::Method::GET,
             Self::Head => http::Method::HEAD,
@@ -107,9 +107,9 @@ pub(super) struct Basic {
 /// What counts as success.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Expect {
+pub(in crate::actions) struct Expect {
     /// Statuses (`201`) or ranges of them (`"200-299"`).
-    pub(super) status: Vec<StatusRange>,
+    pub(in crate::actions) status: Vec<StatusRange>,
 }
 
 /// TLS settings.
@@ -183,16 +183,16 @@ impl JsonSchema for Scalar {
 
 /// A status or a range of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StatusRange {
+pub(in crate::actions) struct StatusRange {
     pub(super) first: u16,
     pub(super) last: u16,
 }
 
 impl StatusRange {
     /// 2xx.
-    pub(super) const SUCCESS: Self = Self { first: 200, last: 299 };
+    pub(in crate::actions) const SUCCESS: Self = Self { first: 200, last: 299 };
 
-    pub(super) fn holds(self, status: u16) -> bool {
+    pub(in crate::actions) fn holds(self, status: u16) -> bool {
         (self.first..=self.last).contains(&status)
     }
 }

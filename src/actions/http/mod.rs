@@ -23,6 +23,8 @@ use crate::model::outcome::{Applied, Failure, Verdict};
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
 use input::Input;
+pub(in crate::actions) use input::{Expect, Method, StatusRange};
+pub(in crate::actions) use outcome::{Meaning, meaning};
 use request::Request;
 
 const NAME: &str = "http.request";

@@ -10,7 +10,7 @@ use crate::ports::action::Log;
 
 /// What a status means that was not expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(in crate::actions) enum Meaning {
     /// The server did not do it; whether another try can help.
     NotApplied { transient: bool },
     /// It may have done something else than was meant.
@@ -20,7 +20,7 @@ pub(super) enum Meaning {
 }
 
 /// What a status means that was not expected.
-pub(super) fn meaning(read: bool, status: u16, retry_after: bool) -> Meaning {
+pub(in crate::actions) fn meaning(read: bool, status: u16, retry_after: bool) -> Meaning {
     if read {
         return Meaning::NotApplied { transient: matches!(status, 408 | 425 | 429 | 500..=599) };
     }

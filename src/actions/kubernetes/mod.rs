@@ -30,6 +30,16 @@ mod quantity;
 mod rollout;
 mod rollout_restart;
 mod rollout_status;
+mod pages;
+mod pod_choice;
+mod pod_http;
+mod pod_http_input;
+mod pod_http_outcome;
+mod pod_state;
+mod pods;
+mod raw;
+mod read_by_hand;
+mod reading;
 mod scale;
 mod scaled_by;
 mod set_env;
@@ -61,7 +71,7 @@ use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Action, Context};
 
-/// `k8s.scale`, `k8s.get` and `k8s.wait` on the cluster that these connections lead to.
+/// The actions on the cluster that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![
         Arc::new(scale::Scale::new(Arc::clone(connections))),
@@ -73,6 +83,8 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
         Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),
         Arc::new(apply::Apply::new(Arc::clone(connections))),
+        Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
+        Arc::new(pod_http::PodHttp::new(connections)),
     ]
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
-use super::{deployment, discovery, list, watch, write};
+use super::{deployment, discovery, list, pod_log, pod_proxy, watch, write};
 use crate::sandbox::call::Call;
 use crate::sandbox::platform::{Platform, Refusal};
 
@@ -50,6 +50,12 @@ async fn handle(platform: &Arc<Platform>, call: Arc<Call>) -> Result<Response, A
     }
     if let Some(found) = discovery::answer(&call.path, &call.host) {
         return if call.method == Method::GET { Ok(json(200, &found)) } else { Err(ApiError::method_not_allowed()) };
+    }
+    if let Some(asked) = pod_proxy::Asked::parse(&call.path) {
+        return pod_proxy::answer(platform, &asked, &call).await;
+    }
+    if let Some((namespace, pod)) = pod_log::parse(&call.path) {
+        return pod_log::answer(platform, namespace, pod, &call);
     }
     let path = ResourcePath::parse(&call.path).ok_or_else(ApiError::no_such_path)?;
     if path.subresource.as_deref().is_some_and(|name| path.resource != Resource::Deployments || name != "scale") {

@@ -11,6 +11,8 @@ pub(crate) mod list;
 pub(crate) mod namespace;
 pub(crate) mod patch;
 pub(crate) mod pod;
+pub(crate) mod pod_log;
+pub(crate) mod pod_proxy;
 pub(crate) mod resource;
 pub(crate) mod selector;
 pub(crate) mod status_error;

@@ -6,6 +6,8 @@ mod durability;
 mod faults;
 mod hostile;
 mod kubernetes;
+mod pod_log;
+mod pod_proxy;
 mod pods;
 mod postgres;
 mod process;

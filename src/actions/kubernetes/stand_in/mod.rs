@@ -2,6 +2,7 @@
 
 mod applied;
 pub(super) mod objects;
+pub(super) mod served;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
