@@ -1,0 +1,12 @@
+//! What a run would do, worked out before it starts.
+//!
+//! Architecture invariant: nothing here does input or output, or asks the target; there is one evaluator, that of `expr`. What depends on what is
+//! not known yet is called so, never guessed.
+
+mod known;
+mod preview;
+
+#[cfg(test)]
+mod tests;
+
+pub use preview::{Asked, preview};
