@@ -1,26 +1,66 @@
-//! Whom an environment wants told of its runs, when, and how a run in it is confirmed.
+//! Whom to tell of what happens to a run, and how a run is confirmed: as an environment's file says it.
 //!
-//! Must not hold a secret's value: only where it comes from.
+//! Must not send anything. Invariant: no value here is a secret; a secret is named by where it comes from.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that people want to hear of.
+/// How a run outside the sandbox is confirmed before it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// By a yes.
+    #[default]
+    Yes,
+    /// By typing the environment's name.
+    Name,
+}
+
+impl Confirm {
+    /// As written in an environment's file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Name => "name",
+        }
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretRef {
+    /// An environment variable.
+    Env(String),
+    /// A file, absolute; one line end at its end is not part of the secret.
+    File(PathBuf),
+}
+
+impl std::fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+        }
+    }
+}
+
+/// What people can be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Occasion {
-    /// A run began.
+    /// The run has started.
     Started,
-    /// A run waits: for a person at a gate or because of an unknown outcome, for a time, or for somebody else's lock.
+    /// It waits for a person or a time, or an outcome is unknown.
     Waiting,
-    /// A step failed and the run is paused, is taken back or has ended because of it.
+    /// A failure has paused it, or ended it.
     Failed,
-    /// A run could not be taken back: an operator must decide.
+    /// It is stuck: what could not be taken back needs an operator.
     Stuck,
-    /// A run ended, well or not.
+    /// It has ended.
     Finished,
-    /// A run ended, and changes of it are to be given back.
+    /// It has ended and still owes changes.
     Owed,
 }
 
@@ -28,7 +68,7 @@ impl Occasion {
     /// Every occasion, in the order documented.
     pub const ALL: [Self; 6] = [Self::Started, Self::Waiting, Self::Failed, Self::Stuck, Self::Finished, Self::Owed];
 
-    /// As written in an environment's file and in what is told.
+    /// As written in an environment's file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -41,57 +81,40 @@ impl Occasion {
     }
 }
 
-/// Who is told on which occasions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotifyRule {
-    /// On any of these. Where several come together, it is told once.
-    pub on: Vec<Occasion>,
-    /// Whom.
-    pub to: NotifyTo,
+/// The URL of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookUrl {
+    /// As written.
+    Plain(String),
+    /// A secret, because whoever knows the URL may post to it.
+    Secret(SecretRef),
 }
 
-/// Whom a notification goes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How somebody is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NotifyTo {
-    /// An HTTP `POST`.
+    /// By an HTTP POST of JSON.
     Webhook {
-        /// Where to.
+        /// To this URL.
         url: WebhookUrl,
-        /// What is sent as `Authorization: Bearer`.
+        /// With this bearer token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         bearer: Option<SecretRef>,
     },
-    /// A program on this machine.
+    /// By a command, which reads JSON from its standard input.
     Command {
-        /// The program and its arguments; at least one.
+        /// The program and its arguments; never empty.
         argv: Vec<String>,
     },
 }
 
-/// Where a webhook is. A chat's webhook is a secret as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WebhookUrl {
-    /// As written.
-    Plain(String),
-    /// From a secret.
-    Secret(SecretRef),
-}
-
-/// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretRef {
-    /// An environment variable.
-    Env(String),
-    /// A file.
-    File(PathBuf),
-}
-
-/// How a run is confirmed before it starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confirm {
-    /// By a yes.
-    #[default]
-    Yes,
-    /// By typing the environment's name.
-    Name,
+/// Who is told of what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifyRule {
+    /// Of these; never empty.
+    pub on: Vec<Occasion>,
+    /// In this way.
+    pub to: NotifyTo,
 }
