@@ -79,10 +79,6 @@ impl<'a> Known<'a> {
         self.target
     }
 
-    pub fn item(&self) -> Item {
-        self.item.clone()
-    }
-
     /// Whether an expression uses what is not known yet.
     fn is_later(&self, source: &Source) -> bool {
         let Ok(expression) = Expression::parse(&source.text) else { return false };
