@@ -168,18 +168,20 @@ impl Words {
         let typed = next.map(|next| format!(" Next: {}", next.command)).unwrap_or_default();
         match news.occasions.first() {
             Some(Occasion::Started) | None => format!("{subject} has started, by {by}."),
-            Some(Occasion::Waiting) => format!("{subject}: {}.{typed}", self.waits_for(news.step.as_ref())),
-            Some(Occasion::Failed) if view.status().is_finished() => format!("{subject} failed{reason}.{}", owes(owed)),
+            Some(Occasion::Waiting) => format!("{}{typed}", sentence(format!("{subject}: {}", self.waits_for(news.step.as_ref())))),
+            Some(Occasion::Failed) if view.status().is_finished() => {
+                format!("{}{}", sentence(format!("{subject} failed{reason}")), owes(owed))
+            }
             Some(Occasion::Failed) => match view.rollback().filter(|rollback| !rollback.ended) {
                 Some(rollback) => format!("{subject}: {}; what ran is being taken back.", rollback.reason),
-                None => format!("{subject} is paused{reason}.{typed}"),
+                None => format!("{}{typed}", sentence(format!("{subject} is paused{reason}"))),
             },
             Some(Occasion::Stuck) => {
                 let left: Vec<String> = owed.iter().take(NAMED).map(Owed::in_words).collect();
                 let more = owed.len().saturating_sub(NAMED);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 let left = if left.is_empty() { String::new() } else { format!(" Left behind: {}{more}.", left.join("; ")) };
-                format!("{subject} is stuck, an operator must decide{reason}.{left}{typed}")
+                format!("{}{left}{typed}", sentence(format!("{subject} is stuck, an operator must decide{reason}")))
             }
             Some(Occasion::Finished | Occasion::Owed) => {
                 let ended = match view.status() {
@@ -189,7 +191,7 @@ impl Words {
                     RunStatus::Cancelled => "is cancelled",
                     other => other.as_str(),
                 };
-                format!("{subject} {ended}{reason}.{}", owes(owed))
+                format!("{}{}", sentence(format!("{subject} {ended}{reason}")), owes(owed))
             }
         }
     }
@@ -198,7 +200,7 @@ impl Words {
     fn waits_for(&self, step: Option<&StepPath>) -> String {
         let Some(step) = step else { return "waits".to_owned() };
         if let Some((need, _)) = self.view.need_of(step) {
-            return format!("step {step} {}", need.why.trim_end_matches('.'));
+            return format!("step {step} {}", need.why);
         }
         match self.view.step(step.as_str()).and_then(|step| step.waiting.as_deref()) {
             Some(Waiting::Time { until }) => format!("step {step} waits until {until}"),
@@ -206,6 +208,14 @@ impl Words {
             Some(Waiting::Approval { .. }) | None => format!("step {step} waits"),
         }
     }
+}
+
+/// With a full stop, where nothing else ends it.
+fn sentence(mut text: String) -> String {
+    if !text.ends_with(['.', '?', '!', '…']) {
+        text.push('.');
+    }
+    text
 }
 
 fn owes(owed: &[Owed]) -> String {

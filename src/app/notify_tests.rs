@@ -89,7 +89,7 @@ fn a_gate_says_what_is_asked_and_what_to_type() {
     let told = journal.told(Occasion::Waiting, Some("go_live"));
     assert_eq!(
         told.message,
-        "pre-event 3fa9c1d2 on staging: step go_live waits for an approval (0 of 2) by lead: Open the doors?. Next: runsheet approve 3fa9c1d2 go_live"
+        "pre-event 3fa9c1d2 on staging: step go_live waits for an approval (0 of 2) by lead: Open the doors? Next: runsheet approve 3fa9c1d2 go_live"
     );
     assert_eq!(commands(&told)[..2], ["runsheet approve 3fa9c1d2 go_live", "runsheet reject 3fa9c1d2 go_live"]);
     assert_eq!(told.status, RunStatus::Waiting);
