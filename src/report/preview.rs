@@ -96,8 +96,13 @@ fn of_step(step: &PreviewStep, style: &Style) -> Vec<String> {
         add(Role::Quiet, "changes", &some(&step.touches.iter().map(object).collect::<Vec<_>>()));
     }
     let inputs: Vec<String> = step.inputs.iter().filter_map(|(name, value)| input(name, value)).collect();
-    if !inputs.is_empty() {
-        add(Role::Quiet, "with", &inputs.join(", "));
+    let together = inputs.join(", ");
+    if text::columns(&together) + "  with ".len() <= width {
+        if !inputs.is_empty() {
+            add(Role::Quiet, "with", &together);
+        }
+    } else {
+        inputs.iter().for_each(|input| add(Role::Quiet, "with", input));
     }
     for later in &step.later {
         add(Role::Attention, "known later:", &text::clean(later));
