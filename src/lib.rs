@@ -21,9 +21,10 @@
 //! | [`store`] | SQLite: writer thread, readers, inbox, migrations |
 //! | [`actions`] | built-in actions, a file or folder for each system |
 //! | [`sandbox`] | the simulated platform |
-//! | [`planner`] | what a run would do: as commands for a person's hands |
+//! | [`planner`] | what a run would do, worked out without asking the target |
 //! | [`engine`] | the async shell around the machine: dispatcher, executor, ownership |
 //! | [`report`] | events to text, JSON lines and JSON |
+//! | [`notify`] | observers that tell people: webhook, command |
 //! | [`app`] | wires it all together |
 //! | [`cli`] | the command line: a file for each command, exit codes |
 
@@ -35,6 +36,7 @@ pub mod environment;
 pub mod expr;
 pub mod machine;
 pub mod model;
+pub mod notify;
 pub mod planner;
 pub mod playbook;
 pub mod ports;

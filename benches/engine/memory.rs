@@ -80,7 +80,14 @@ fn from_yaml() -> Result<(), Failed> {
         app.create(&prepared)?
     };
     let observer: Arc<dyn Observer> = Arc::new(Silent);
-    let driving = Driving { observer, stay: Stay::WhileItGoesOn, wait_for_locks: false, commands: vec![], stop: None };
+    let driving = Driving {
+        observer,
+        stay: Stay::WhileItGoesOn,
+        wait_for_locks: false,
+        commands: vec![],
+        warn: std::sync::Arc::new(|_: &str| {}),
+        stop: None,
+    };
     match app.drive(run, driving)?.status {
         RunStatus::Succeeded => Ok(()),
         status => Err(format!("the run ended {}", status.as_str()).into()),

@@ -22,7 +22,7 @@ impl App {
         known.params.retain(|param| param.default.is_some() || given.contains_key(&param.name));
         let params = playbook::bind(&known, given).map_err(|problems| AppError::Params { playbook: root.name.clone(), problems })?;
         let target = self.target_by_name(&definition, environment)?;
-        let asked = planner::Asked { definition: &definition, catalogue: &self.catalogue()?, params: &params, target: target.as_ref() };
+        let asked = planner::ByHandOf { definition: &definition, catalogue: &self.catalogue()?, params: &params, target: target.as_ref() };
         Ok(planner::sheet(&asked))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use jiff::Timestamp;
 
+use super::notify::Both;
 use super::operator::host;
 use super::prepare::secrets_of;
 use super::{App, AppError};
@@ -34,6 +35,8 @@ pub struct Driving {
     pub wait_for_locks: bool,
     /// What the run is told first, in this order.
     pub commands: Vec<(Command, Option<String>)>,
+    /// Where it is said what people could not be told. Called from any thread.
+    pub warn: crate::notify::Warn,
     /// Where signals come from; `None`: the process's own (Ctrl-C, SIGTERM).
     pub stop: Option<Receiver<Stop>>,
 }
@@ -92,11 +95,16 @@ impl App {
         let connections =
             environment.as_ref().map_or_else(|| Arc::new(Connections::new()), |environment| Arc::clone(&environment.connections));
         let actions = self.actions(connections, &secrets)?;
-        let mut state = State::created(run, *at, spec, definition, Arc::new(actions.catalogue()));
+        let mut state = State::created(run, *at, spec, Arc::clone(&definition), Arc::new(actions.catalogue()));
         for record in &records[1..] {
             state.fold(record.at, &record.event);
         }
         let target = spec.target.clone();
+        let telling = self.telling(run, &definition, &records, environment.as_ref(), &secrets, &driving.warn)?;
+        let observer: Arc<dyn Observer> = match &telling {
+            Some(telling) => Arc::new(Both(driving.observer, Arc::clone(telling) as Arc<dyn Observer>)),
+            None => driving.observer,
+        };
         drop(records);
         let epoch = futures::executor::block_on(store.own(run))?;
         let waiting = futures::executor::block_on(store.inbox(run))?;
@@ -109,7 +117,7 @@ impl App {
             journal: store,
             actions,
             clock: Arc::new(SystemClock),
-            observer: driving.observer,
+            observer,
             locks: Arc::new(FileLocks::machine_wide()),
             secrets,
             target,
@@ -133,7 +141,11 @@ impl App {
                 drive(state, setup)
             })
             .map_err(|error| AppError::System { what: "no thread for the run".to_owned(), why: error.to_string() })?;
-        match thread.join() {
+        let driven = thread.join();
+        if let Some(telling) = telling {
+            self.finish_telling(&telling)?;
+        }
+        match driven {
             Ok(result) => Ok(result?),
             Err(panic) => std::panic::resume_unwind(panic),
         }

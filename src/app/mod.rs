@@ -3,11 +3,13 @@
 //! Architecture invariant: nothing here prints or reads a terminal; `cli` and `server` do. Nothing here decides what happens to a step.
 
 mod by_hand;
+mod confirm;
 mod detach;
 mod drive;
 mod error;
 mod instruct;
 mod locations;
+mod notify;
 mod operator;
 mod playbooks;
 mod prepare;
@@ -18,6 +20,7 @@ mod target;
 
 use std::sync::OnceLock;
 
+pub use confirm::Confirmation;
 pub use drive::Driving;
 pub use error::AppError;
 pub(crate) use error::without_number;

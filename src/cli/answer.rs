@@ -5,6 +5,7 @@
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Map, Value};
 
+use super::confirm::say_target;
 use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
@@ -93,6 +94,7 @@ pub fn retry(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
     let app = cx.app()?;
     let again = [StepStatus::Failed, StepStatus::Unknown, StepStatus::RollbackFailed, StepStatus::Kept, StepStatus::RolledBack];
     let view = find(cx, &app, args.run.as_deref(), &args.step, &again)?;
+    say_target(cx, &view);
     let unknown = view.step(&args.step).is_some_and(|step| step.status == StepStatus::Unknown);
     let reason = match args.reason {
         None if unknown => Some(ask::reason(None, "doing a step again whose outcome is unknown")?),

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
 use super::instruct::instruct;
-use super::rollback::preview;
+use super::rollback::{preview, target};
 use super::{ask, select};
 use crate::model::instruction::Command;
 
@@ -36,7 +36,7 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let view = cx.view(&app, run)?;
     let asked = if args.rollback {
         preview(cx, &view, &[]);
-        ask::confirm(cx, &format!("End run {} and take back what it did?", run.short()))?;
+        ask::confirm(cx, &format!("End run {}{} and take back what it did?", run.short(), target(&view)))?;
         Asked::Back
     } else {
         Asked::Cancel

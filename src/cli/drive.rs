@@ -1,5 +1,7 @@
 //! Drives a run in this process, shows it, and says how it ended.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::json;
 
 use super::context::Context;
@@ -10,7 +12,11 @@ use super::watch::Watch;
 use crate::app::{App, Driving, Stay};
 use crate::model::instruction::Command;
 use crate::model::status::{RunStatus, StepStatus};
-use crate::report::{RunView, status_json, summary};
+use crate::report::text::clean;
+use crate::report::{Role, RunView, status_json, summary};
+
+/// How many warnings of what people could not be told are printed.
+const UNTOLD: usize = 20;
 
 /// How a run is driven.
 pub struct Drive {
@@ -38,15 +44,29 @@ impl Drive {
 pub fn drive(cx: &Context, app: &App, view: RunView, how: Drive) -> Result<u8, Failure> {
     let run = view.run();
     let watch = Watch::start(cx, view);
+    // Said once the frame is gone.
+    let untold: Arc<Mutex<Vec<String>>> = Arc::default();
     let driving = Driving {
         observer: watch.clone(),
         stay: how.stay,
         wait_for_locks: how.wait,
         commands: how.command.iter().cloned().collect(),
+        warn: {
+            let untold = Arc::clone(&untold);
+            Arc::new(move |what: &str| {
+                let mut untold = untold.lock().unwrap_or_else(PoisonError::into_inner);
+                if untold.len() < UNTOLD {
+                    untold.push(what.to_owned());
+                }
+            })
+        },
         stop: None,
     };
     let driven = app.drive(run, driving);
     let mut view = watch.finish();
+    for what in untold.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        cx.output.note(&format!("{} {}", cx.output.err.paint(Role::Attention, "warning:"), clean(what)));
+    }
     let ended = driven?;
     // This process is about to end: nobody works on the run then.
     view.set_owner_alive(false);

@@ -8,6 +8,7 @@ mod args;
 mod ask;
 mod cancel;
 mod complete;
+mod confirm;
 mod context;
 mod crash;
 mod drive;

@@ -3,6 +3,7 @@
 use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
+use super::confirm::say_target;
 use super::context::Context;
 use super::drive::{Drive, drive};
 use super::exit_code::{self, Asked};
@@ -53,6 +54,7 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
             Failure::new(exit_code::STUCK, what).hint(format!("`runsheet status {}` shows what is left, and what to type", run.short()))
         );
     }
+    say_target(cx, &view);
     let stay = if args.watch { Stay::Always } else { Stay::WhileItGoesOn };
     let command = Some((Command::Resume, None));
     drive(cx, &app, view, Drive { command, asked: Asked::Forward, stay, wait: args.wait })

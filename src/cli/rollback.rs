@@ -3,6 +3,7 @@
 use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
+use super::confirm::acts_on;
 use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
@@ -44,9 +45,14 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let run = select::to_take_back(&app, args.run.as_deref())?;
     let view = cx.view(&app, run)?;
     preview(cx, &view, &args.only);
-    ask::confirm(cx, &format!("Take this back (run {} of {})?", run.short(), view.playbook()))?;
+    ask::confirm(cx, &format!("Take this back (run {} of {}{})?", run.short(), view.playbook(), target(&view)))?;
     let only: Vec<StepPath> = args.only.iter().map(|step| StepPath::from(step.as_str())).collect();
     instruct(cx, &app, view, Command::Rollback { only }, args.reason, Asked::Back)
+}
+
+/// ` on staging (cluster UID …)`; nothing for the sandbox.
+pub fn target(view: &RunView) -> String {
+    acts_on(view).map(|target| format!(" {target}")).unwrap_or_default()
 }
 
 /// Shows on standard error what would be taken back, and what stays.

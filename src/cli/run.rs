@@ -7,6 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use super::complete;
+use super::confirm::confirm_run;
 use super::context::Context;
 use super::drive::{Drive, drive};
 use super::exit_code::{self, Asked};
@@ -22,7 +23,10 @@ use crate::model::id::RunId;
 Examples:
   runsheet run pre-event -p event_id=0190a6c4-7b3e-7c21-9f10-3f6d2b8c5a11 -p level=high
   runsheet run pre-event --params-file event.json --detach
-  runsheet run pre-event --params-file event.json -o jsonl --yes")]
+  runsheet run pre-event --params-file event.json --env staging --confirm staging -o jsonl
+
+Before a run outside the sandbox starts, it is shown what will be touched, and that has to be confirmed: with a yes (--yes) or, where the environment \
+wants it, with the environment's name (--confirm). Nothing is recorded before.")]
 pub struct Args {
     /// The playbook's name, as `list` shows it
     #[arg(value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
@@ -48,6 +52,9 @@ pub struct Args {
     /// Stay with the run while it waits for people and times too
     #[arg(long)]
     watch: bool,
+    /// Confirm a run outside the sandbox by the name of its environment
+    #[arg(long, value_name = "ENVIRONMENT")]
+    confirm: Option<String>,
 }
 
 /// `NAME=VALUE`
@@ -77,6 +84,7 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     params.extend(given);
     let request = Request { playbook: app.name_of(&args.playbook), params, environment: args.env, max_parallel: args.max_parallel };
     let prepared = app.prepare(&request)?;
+    confirm_run(cx, &app, &prepared, &request, args.confirm.as_deref())?;
     let run = app.create(&prepared)?;
     if args.detach {
         return detach(cx, &app, run, &prepared.spec.playbook);

@@ -146,8 +146,11 @@ impl Draft<'_> {
     }
 }
 
-/// Key and item of each instance: a map's own keys, or each distinct value of a list.
-fn keyed(items: Value) -> Result<Vec<(String, Value)>, Failure> {
+/// Key and item of each instance of a `for_each`: a map's own keys, or each distinct value of a list.
+///
+/// # Errors
+/// When it is neither, has too many items, or the same twice.
+pub fn keyed(items: Value) -> Result<Vec<(String, Value)>, Failure> {
     let keyed: Vec<(String, Value)> = match items {
         Value::Object(map) => map.into_iter().collect(),
         Value::Array(list) => list.into_iter().map(|item| (key_of(&item), item)).collect(),

@@ -40,6 +40,7 @@ mod unwind;
 #[cfg(test)]
 mod tests;
 
+pub use group::keyed;
 pub use decide::{Decision, Input, Machine, decide};
 pub use key::{idempotency_key, rollback_key};
 pub use outputs::OUTPUTS_LIMIT;

@@ -21,7 +21,7 @@ use crate::model::template::{Segment, Source, Template};
 const DEEPEST: usize = 16;
 
 /// What is known of a run that a person would do by hand.
-pub struct Asked<'a> {
+pub struct ByHandOf<'a> {
     /// The playbook with all that it calls.
     pub definition: &'a Definition,
     /// Every action.
@@ -33,7 +33,7 @@ pub struct Asked<'a> {
 }
 
 /// The playbook as commands.
-pub fn sheet(asked: &Asked<'_>) -> Sheet {
+pub fn sheet(asked: &ByHandOf<'_>) -> Sheet {
     let root = asked.definition.root();
     let mut made = Made { asked, variables: Vec::new(), steps: Vec::new() };
     let mut params = Map::new();
@@ -50,7 +50,7 @@ pub fn sheet(asked: &Asked<'_>) -> Sheet {
 }
 
 struct Made<'a> {
-    asked: &'a Asked<'a>,
+    asked: &'a ByHandOf<'a>,
     variables: Vec<Variable>,
     steps: Vec<HandStep>,
 }

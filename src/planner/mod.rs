@@ -1,7 +1,14 @@
-//! What a run would do, worked out without doing anything.
+//! What a run would do, worked out before it starts: to be confirmed, or to be done by a person's hands.
 //!
-//! Architecture invariant: nothing here reads or changes a target; whatever is not known yet is said to be unknown, never guessed.
+//! Architecture invariant: nothing here does input or output, or asks the target; there is one evaluator, that of `expr`. What depends on what is
+//! not known yet is called so, never guessed.
 
 mod by_hand;
+mod known;
+mod preview;
 
-pub use by_hand::{Asked, sheet};
+#[cfg(test)]
+mod tests;
+
+pub use by_hand::{ByHandOf, sheet};
+pub use preview::{Asked, preview};

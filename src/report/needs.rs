@@ -83,6 +83,14 @@ impl RunView {
         Some((need, more, command))
     }
 
+    /// What one step needs of a person, and the likeliest answers; `None`: nothing.
+    pub fn need_of(&self, path: &StepPath) -> Option<(Need, Vec<Suggestion>)> {
+        let (step, kind) = self.pressing().find(|(step, _)| step.path == *path)?;
+        let need = need(step, kind);
+        let answers = self.answers(&need, 1);
+        Some((need, answers))
+    }
+
     /// The steps that wait for a person, the most pressing kind first.
     fn pressing(&self) -> impl Iterator<Item = (&StepView, NeedKind)> {
         let (stuck, paused) = (self.status == RunStatus::Stuck, self.status == RunStatus::Paused);

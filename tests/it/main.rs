@@ -3,6 +3,7 @@
 mod cli_questions;
 mod cli_runs;
 mod commands;
+mod confirm;
 mod errors;
 mod errors_playbook;
 mod errors_store;
@@ -15,6 +16,7 @@ mod kills_constructs;
 mod kills_faults;
 mod kills_once;
 mod layers;
+mod notify;
 mod processes;
 mod review;
 mod rollback_actions;

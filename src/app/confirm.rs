@@ -1,0 +1,62 @@
+//! What has to be confirmed before a run starts, and what whoever confirms it is shown.
+//!
+//! Must not ask: whoever has a terminal does. Invariant: what is shown is made from the very values that the run would be started with.
+
+use std::collections::BTreeSet;
+
+use super::prepare::{Prepared, Request};
+use super::target::SANDBOX;
+use super::{App, AppError};
+use crate::model::notification::{Confirm, NotifyRule};
+use crate::model::preview::{Fact, Preview};
+use crate::planner;
+
+/// What an environment wants of the runs in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    /// How they are confirmed.
+    pub confirm: Confirm,
+    /// Who is told of them.
+    pub notify: Vec<NotifyRule>,
+    /// What else there is to know of the target before its namespace and identity: the context.
+    pub facts: Vec<Fact>,
+}
+
+/// What has to be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The environment's name.
+    pub environment: String,
+    /// How.
+    pub confirm: Confirm,
+}
+
+impl App {
+    /// What the environment of this name wants. The sandbox wants nothing.
+    pub(super) fn wishes(&self, _environment: &str) -> Wishes {
+        Wishes::default()
+    }
+
+    /// What has to be confirmed before this run starts; `None`: nothing, since it acts on the sandbox, or on no target at all.
+    pub fn confirmation(&self, prepared: &Prepared) -> Option<Confirmation> {
+        let environment = &prepared.spec.target.as_ref()?.environment;
+        (environment != SANDBOX).then(|| Confirmation { environment: environment.clone(), confirm: self.wishes(environment).confirm })
+    }
+
+    /// What the run would do, as far as that is known now. Asks the target nothing.
+    ///
+    /// # Errors
+    /// As [`App::catalogue`].
+    pub fn preview(&self, prepared: &Prepared, request: &Request) -> Result<Preview, AppError> {
+        let given: BTreeSet<String> = request.params.keys().cloned().collect();
+        let facts = prepared.spec.target.as_ref().map(|target| self.wishes(&target.environment).facts).unwrap_or_default();
+        let catalogue = self.catalogue()?;
+        Ok(planner::preview(planner::Asked {
+            definition: &prepared.definition,
+            spec: &prepared.spec,
+            given: &given,
+            catalogue: &catalogue,
+            facts: &facts,
+        }))
+    }
+}

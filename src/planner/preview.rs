@@ -1,0 +1,333 @@
+//! Walks a definition in the order written, and says of each step what it would do.
+//!
+//! Invariant: at most [`STEPS`] steps are listed and [`ITEMS`] instances looked at, whatever the playbook says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::known::{Found, Item, Known, Partial, marker};
+use crate::expr::{Expression, Root};
+use crate::machine;
+use crate::model::catalogue::{ActionEntry, Catalogue};
+use crate::model::change::ObjectRef;
+use crate::model::definition::Definition;
+use crate::model::id::StepPath;
+use crate::model::preview::{Fact, Foreseen, Preview, PreviewParam, PreviewStep, PreviewTarget, PreviewWait, Starts, Undo};
+use crate::model::run::RunSpec;
+use crate::model::step::{Accept, Effect, Gate, Rollback, SecretInput, Step, Uses, Wait};
+use crate::model::template::{Source, Template};
+use crate::ports::action::touched;
+
+/// The most steps that are listed.
+const STEPS: usize = 5_000;
+/// The most instances of one `for_each` that are looked at.
+const ITEMS: usize = 1_000;
+
+/// What is asked about.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// What would be executed.
+    pub definition: &'a Definition,
+    /// What it would be started with.
+    pub spec: &'a RunSpec,
+    /// The parameters that were given; the others are defaults.
+    pub given: &'a BTreeSet<String>,
+    /// What there is to know about actions.
+    pub catalogue: &'a Catalogue,
+    /// What else is known of the target, to be shown first.
+    pub facts: &'a [Fact],
+}
+
+/// What a run would do.
+pub fn preview(asked: Asked<'_>) -> Preview {
+    let Asked { definition, spec, given, catalogue, facts } = asked;
+    let root = definition.root();
+    let known = Known::new(Partial::whole(spec.params.clone()), Partial::whole(spec.vars.clone()), spec.target.as_ref());
+    let mut walk = Walk { definition, catalogue, steps: Vec::new(), left_out: false };
+    walk.playbook(&root.name, None, 0, &known);
+    let mut locks: Vec<ObjectRef> = walk.steps.iter().flat_map(|step| step.touches.iter().cloned()).collect();
+    locks.sort();
+    locks.dedup();
+    Preview {
+        playbook: root.name.clone(),
+        summary: root.summary.clone(),
+        target: spec.target.as_ref().map(|target| {
+            let identity = target.identity.iter().map(|(what, value)| Fact { name: identity_name(what), value: plain(value) });
+            let namespace = target.values.get("kubernetes").and_then(|kubernetes| kubernetes.get("namespace"));
+            let namespace = namespace.map(|value| Fact { name: "namespace".to_owned(), value: plain(value) });
+            let facts = facts.iter().cloned().chain(namespace).chain(identity).collect();
+            PreviewTarget { environment: target.environment.clone(), facts }
+        }),
+        params: root
+            .params
+            .iter()
+            .filter_map(|param| {
+                let value = spec.params.get(&param.name)?.clone();
+                Some(PreviewParam { name: param.name.clone(), value, default: !given.contains(&param.name) })
+            })
+            .collect(),
+        steps: walk.steps,
+        left_out: walk.left_out,
+        locks,
+    }
+}
+
+fn identity_name(what: &str) -> String {
+    if what == "kubernetes" { "cluster UID".to_owned() } else { what.to_owned() }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+struct Walk<'a> {
+    definition: &'a Definition,
+    catalogue: &'a Catalogue,
+    steps: Vec<PreviewStep>,
+    left_out: bool,
+}
+
+/// The instances of a step.
+enum Instances {
+    One,
+    Each(Vec<(String, Value)>),
+    Later,
+}
+
+impl Walk<'_> {
+    fn playbook(&mut self, name: &str, base: Option<&StepPath>, depth: usize, known: &Known<'_>) {
+        let Some(playbook) = self.definition.playbooks.get(name) else { return };
+        // Steps that will be skipped, and whether on purpose: what needs them is skipped too, unless it takes that.
+        let mut skipped: BTreeMap<&str, bool> = BTreeMap::new();
+        for step in &playbook.steps {
+            if self.steps.len() >= STEPS {
+                self.left_out = true;
+                return;
+            }
+            let path = base.map_or_else(|| StepPath::new(step.id.as_str()), |base| base.child(&step.id));
+            let mut shown = begin(step, path, depth);
+            match unmet(step, &skipped) {
+                Some(why) => {
+                    skipped.insert(&step.id, false);
+                    shown.starts = Starts::No { why };
+                    self.steps.push(shown);
+                }
+                None => {
+                    if self.step(step, shown, known) {
+                        skipped.insert(&step.id, true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a step, and what it calls. Whether it will be skipped.
+    fn step(&mut self, step: &Step, mut shown: PreviewStep, known: &Known<'_>) -> bool {
+        let of_items = step.for_each.is_some() && step.when.as_ref().is_some_and(uses_item);
+        if let Some(when) = step.when.as_ref().filter(|_| !of_items) {
+            match known.is_true(when) {
+                Ok(Some(true)) => {}
+                Ok(Some(false)) => {
+                    shown.starts = Starts::No { why: format!("its `when` is false: {}", when.text) };
+                    self.steps.push(shown);
+                    return true;
+                }
+                Ok(None) => shown.starts = Starts::Later { on: when.text.clone() },
+                Err(why) => shown.problem = Some(why),
+            }
+        }
+        add_waits(&mut shown, step, known);
+        let mut instances = match instances(step, known) {
+            Ok(instances) => instances,
+            Err(why) => {
+                shown.problem = Some(why);
+                Instances::Later
+            }
+        };
+        if let (Instances::Later, Some(each)) = (&instances, &step.for_each) {
+            shown.later.extend(each.items.sources().first().map(|source| format!("for each of: {}", source.text)));
+        }
+        if let (Instances::Each(items), Some(when), true) = (&mut instances, &step.when, of_items) {
+            let looked_at = items.len().min(ITEMS);
+            items.truncate(looked_at);
+            items.retain(|(_, item)| known.with_item(Item::Known(item.clone())).is_true(when) != Ok(Some(false)));
+            if items.iter().any(|(_, item)| known.with_item(Item::Known(item.clone())).is_true(when) == Ok(None)) {
+                shown.starts = Starts::Later { on: when.text.clone() };
+            }
+        }
+        let scopes: Vec<(Option<String>, Known<'_>)> = match &instances {
+            Instances::One => vec![(None, known.clone())],
+            Instances::Later => vec![(None, known.with_item(Item::Later))],
+            Instances::Each(items) => {
+                shown.instances = Some(items.iter().map(|(key, _)| key.clone()).collect());
+                if items.len() > ITEMS {
+                    shown.later.push(format!("what is touched by {} more of its instances", items.len() - ITEMS));
+                }
+                let known = |(key, item): &(String, Value)| (Some(key.clone()), known.with_item(Item::Known(item.clone())));
+                items.iter().take(ITEMS).map(known).collect()
+            }
+        };
+        match &step.uses {
+            Uses::Action { name, with, secrets } => {
+                if let Some(entry) = self.catalogue.get(name).cloned() {
+                    shown.undo = undo(step, &entry);
+                    for (_, known) in &scopes {
+                        act(&mut shown, &entry, with, secrets, known);
+                    }
+                    shown.touches.sort();
+                    shown.touches.dedup();
+                }
+                self.steps.push(shown);
+            }
+            Uses::Playbook { name, params } => {
+                let (path, depth, place) = (shown.path.clone(), shown.depth, self.steps.len());
+                self.steps.push(shown);
+                for (key, known) in &scopes {
+                    let base = key.as_ref().map_or_else(|| path.clone(), |key| path.instance(key));
+                    let Some(playbook) = self.definition.playbooks.get(name) else { continue };
+                    match known.called(playbook, params) {
+                        Ok(inner) => self.playbook(name, Some(&base), depth + 1, &inner),
+                        Err(why) => self.steps[place].problem = Some(why),
+                    }
+                }
+            }
+            Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor { .. } => self.steps.push(shown),
+        }
+        false
+    }
+}
+
+fn begin(step: &Step, path: StepPath, depth: usize) -> PreviewStep {
+    let (uses, effect) = match &step.uses {
+        Uses::Action { name, .. } => (name.clone(), Some(step.effect)),
+        Uses::Wait(_) => ("wait".to_owned(), None),
+        Uses::Approve(_) => ("approve".to_owned(), None),
+        Uses::Playbook { name, .. } => (format!("playbook {name}"), None),
+        Uses::Monitor { .. } => ("monitor".to_owned(), None),
+    };
+    PreviewStep {
+        path,
+        depth,
+        uses,
+        summary: step.summary.clone(),
+        starts: Starts::Yes,
+        instances: None,
+        effect,
+        touches: Vec::new(),
+        inputs: Vec::new(),
+        later: Vec::new(),
+        waits: Vec::new(),
+        undo: Undo::Nothing,
+        problem: None,
+    }
+}
+
+/// Why a step will be skipped for want of a need.
+fn unmet(step: &Step, skipped: &BTreeMap<&str, bool>) -> Option<String> {
+    if step.always {
+        return None;
+    }
+    let unmet = step
+        .needs
+        .iter()
+        .find(|need| skipped.get(need.step.as_str()).is_some_and(|on_purpose| !(*on_purpose && need.accept.contains(&Accept::Skipped))))?;
+    Some(format!("it needs {}, which will be skipped", unmet.step))
+}
+
+fn uses_item(source: &Source) -> bool {
+    Expression::parse(&source.text).is_ok_and(|expression| expression.references().roots.contains(&Root::Item))
+}
+
+fn instances(step: &Step, known: &Known<'_>) -> Result<Instances, String> {
+    let Some(each) = &step.for_each else { return Ok(Instances::One) };
+    match known.find(&each.items)? {
+        Found::Value(items) => machine::keyed(items).map(Instances::Each).map_err(|failure| failure.message),
+        Found::Later(_) => Ok(Instances::Later),
+    }
+}
+
+fn foreseen(known: &Known<'_>, template: &Template) -> Foreseen {
+    match known.find(template) {
+        Ok(Found::Value(value)) => Foreseen::Known(value),
+        Ok(Found::Later(on)) => Foreseen::Later(on),
+        // What it says when it comes to that.
+        Err(why) => Foreseen::Later(why),
+    }
+}
+
+fn add_waits(shown: &mut PreviewStep, step: &Step, known: &Known<'_>) {
+    let gate = |gate: &Gate| PreviewWait::Gate {
+        count: gate.count,
+        by: gate.by.clone(),
+        message: gate.message.as_ref().map(|message| foreseen(known, message)),
+    };
+    shown.waits.extend(step.at.as_ref().map(|at| PreviewWait::Time { until: foreseen(known, &at.time) }));
+    shown.waits.extend(step.approve.as_deref().map(gate));
+    shown.waits.extend(match &step.uses {
+        Uses::Approve(of) => Some(gate(of)),
+        Uses::Wait(Wait::Duration(time) | Wait::Until(time)) => Some(PreviewWait::Time { until: foreseen(known, time) }),
+        Uses::Wait(Wait::That(condition)) => Some(PreviewWait::Condition { that: condition.that.text.clone() }),
+        Uses::Action { .. } | Uses::Playbook { .. } | Uses::Monitor { .. } => None,
+    });
+}
+
+/// What an action would do in one instance.
+fn act(shown: &mut PreviewStep, entry: &ActionEntry, with: &Template, secrets: &[SecretInput], known: &Known<'_>) {
+    let mut later = BTreeMap::new();
+    let inputs = match known.fill(with, &Value::Null, "", &mut later) {
+        Ok(inputs) => inputs,
+        Err(why) => {
+            shown.problem = Some(why);
+            return;
+        }
+    };
+    if shown.inputs.is_empty() {
+        shown.inputs = by_name(&inputs, &later, secrets);
+    }
+    for (at, on) in &later {
+        let line = if at.is_empty() { on.clone() } else { format!("{at}: {on}") };
+        if !shown.later.contains(&line) {
+            shown.later.push(line);
+        }
+    }
+    let touches = touched(entry, &inputs, known.target());
+    // What is touched is known where it does not depend on what is put in the place of what is known later.
+    let marked = known.fill(with, &marker(), "", &mut BTreeMap::new()).map(|inputs| touched(entry, &inputs, known.target()));
+    if later.is_empty() || (!touches.is_empty() && marked.as_ref() == Ok(&touches)) {
+        shown.touches.extend(touches);
+    } else if entry.needs_target && shown.effect != Some(Effect::Read) {
+        let line = "what it touches".to_owned();
+        if !shown.later.contains(&line) {
+            shown.later.push(line);
+        }
+    }
+}
+
+fn by_name(inputs: &Value, later: &BTreeMap<String, String>, secrets: &[SecretInput]) -> Vec<(String, Foreseen)> {
+    let none = Map::new();
+    let is_within = |at: &str, name: &str| at.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let entries = inputs.as_object().unwrap_or(&none).iter();
+    entries
+        .map(|(name, value)| {
+            let secret = secrets.iter().find(|secret| secret.at == format!("/{name}"));
+            let later = later.iter().find(|(at, _)| is_within(at, name));
+            let foreseen = match (secret, later) {
+                (Some(secret), _) => Foreseen::Secret(secret.secret.clone()),
+                (None, Some((_, on))) => Foreseen::Later(on.clone()),
+                (None, None) => Foreseen::Known(value.clone()),
+            };
+            (name.clone(), foreseen)
+        })
+        .collect()
+}
+
+fn undo(step: &Step, entry: &ActionEntry) -> Undo {
+    match &step.rollback {
+        _ if step.effect == Effect::Read => Undo::Nothing,
+        Rollback::None => Undo::Kept { why: "the playbook says `rollback: none`".to_owned() },
+        Rollback::Action { uses, approve, .. } => Undo::Action { uses: uses.clone(), approve: *approve },
+        Rollback::Auto if entry.reverts => Undo::Back,
+        Rollback::Auto => Undo::Kept { why: format!("`{}` has no rollback of its own", entry.name) },
+    }
+}
