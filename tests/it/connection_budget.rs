@@ -4,6 +4,7 @@ use super::support::Stage;
 
 const BUDGET: &str = "\
 playbook: budget
+summary: Prove that the connections fit
 params:
   replicas:
     type: integer
