@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{App, AppError};
-use crate::actions::{command, http, kubernetes};
+use crate::actions::{command, http, kubernetes, postgres};
 use crate::environment::{Connections, SecretValues, forms_of};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
@@ -118,6 +118,7 @@ fn actions(connections: Arc<Connections>, secrets: &SecretValues) -> Result<Acti
     let mut all: Vec<Arc<dyn Action>> = command::builtin(command::CommandSettings { supervisor, redactions });
     all.extend(http::builtin(&connections));
     all.extend(kubernetes::builtin(&connections));
+    all.extend(postgres::builtin(&connections));
     Ok(Actions::new(all))
 }
 

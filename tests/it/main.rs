@@ -4,6 +4,7 @@ mod cli_questions;
 mod cli_runs;
 mod commands;
 mod confirm;
+mod connection_budget;
 mod errors;
 mod errors_playbook;
 mod errors_store;

@@ -106,13 +106,17 @@ fn row(columns: &[Option<String>]) -> Vec<u8> {
     message(b'D', &body)
 }
 
-fn answer((names, rows): &Table) -> Vec<u8> {
+fn columns(names: &[String]) -> Vec<u8> {
     let mut head = u16::try_from(names.len()).unwrap().to_be_bytes().to_vec();
     for name in names {
         head.extend(name.as_bytes());
         head.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
     }
-    let mut bytes = message(b'T', &head);
+    message(b'T', &head)
+}
+
+fn answer((names, rows): &Table) -> Vec<u8> {
+    let mut bytes = columns(names);
     rows.iter().for_each(|columns| bytes.extend(row(columns)));
     bytes.extend(message(b'C', b"SELECT\0"));
     bytes
@@ -163,6 +167,7 @@ async fn serve(mut stream: TcpStream, held: Arc<Mutex<Held>>) {
             Manner::Ponders => std::future::pending().await,
             Manner::Floods => {
                 let large = row(&[Some("x".repeat(1 << 20))]);
+                let _sent = stream.write_all(&columns(&["a".to_owned()])).await;
                 while stream.write_all(&large).await.is_ok() {}
                 return;
             }

@@ -24,7 +24,7 @@ async fn client(sandbox: &Sandbox) -> Client {
 }
 
 fn refusal(result: Result<Client, Error>) -> String {
-    let error = result.err().expect("it is refused");
+    let error = result.expect_err("it is refused");
     let error = error.as_db_error().expect("the server says why");
     format!("{} {}", error.code().code(), error.message())
 }
