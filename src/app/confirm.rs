@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::prepare::{Prepared, Request};
 use super::target::SANDBOX;
 use super::{App, AppError};
+use crate::environment::Environment;
 use crate::model::notification::{Confirm, NotifyRule};
 use crate::model::preview::{Fact, Preview};
 use crate::planner;
@@ -31,16 +32,19 @@ pub struct Confirmation {
     pub confirm: Confirm,
 }
 
-impl App {
-    /// What the environment of this name wants. The sandbox wants nothing.
-    pub(super) fn wishes(&self, _environment: &str) -> Wishes {
-        Wishes::default()
+impl Wishes {
+    /// What this environment wants. The sandbox wants nothing.
+    pub fn of(_environment: &Environment) -> Self {
+        Self::default()
     }
+}
 
+impl App {
     /// What has to be confirmed before this run starts; `None`: nothing, since it acts on the sandbox, or on no target at all.
     pub fn confirmation(&self, prepared: &Prepared) -> Option<Confirmation> {
-        let environment = &prepared.spec.target.as_ref()?.environment;
-        (environment != SANDBOX).then(|| Confirmation { environment: environment.clone(), confirm: self.wishes(environment).confirm })
+        let environment = prepared.environment.as_ref()?;
+        let name = &environment.spec.environment;
+        (name != SANDBOX).then(|| Confirmation { environment: name.clone(), confirm: Wishes::of(environment).confirm })
     }
 
     /// What the run would do, as far as that is known now. Asks the target nothing.
@@ -49,7 +53,7 @@ impl App {
     /// As [`App::catalogue`].
     pub fn preview(&self, prepared: &Prepared, request: &Request) -> Result<Preview, AppError> {
         let given: BTreeSet<String> = request.params.keys().cloned().collect();
-        let facts = prepared.spec.target.as_ref().map(|target| self.wishes(&target.environment).facts).unwrap_or_default();
+        let facts = prepared.environment.as_ref().map(|environment| Wishes::of(environment).facts).unwrap_or_default();
         let catalogue = self.catalogue()?;
         Ok(planner::preview(planner::Asked {
             definition: &prepared.definition,

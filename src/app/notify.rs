@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::confirm::Wishes;
 use super::operator::host;
 use super::{App, AppError};
 use crate::environment::{Environment, SecretValues};
@@ -42,7 +43,7 @@ impl App {
         warn: &Warn,
     ) -> Result<Option<Arc<RunTelling>>, AppError> {
         let Some(environment) = environment else { return Ok(None) };
-        let rules = self.wishes(&environment.spec.environment).notify;
+        let rules = Wishes::of(environment).notify;
         if rules.is_empty() {
             return Ok(None);
         }

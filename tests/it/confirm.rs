@@ -53,7 +53,6 @@ fn pre_event() -> Preview {
 fn the_preview_of_pre_event_says_where_with_what_and_what_is_touched() {
     let preview = pre_event();
     let page = report::preview(&preview, &Style { width: 200, ..Style::plain(jiff::Timestamp::UNIX_EPOCH) });
-    println!("{page}");
     for wanted in [
         "environment  staging\n",
         "context      staging-admin\n",
@@ -79,7 +78,6 @@ fn the_preview_of_pre_event_says_where_with_what_and_what_is_touched() {
 #[test]
 fn the_preview_keeps_within_a_narrow_terminal() {
     let page = report::preview(&pre_event(), &Style { width: 80, ..Style::plain(jiff::Timestamp::UNIX_EPOCH) });
-    println!("{page}");
     for line in page.lines().filter(|line| line.chars().count() > 80) {
         // Only a single word may be longer than the line.
         assert!(line.trim().split(' ').count() <= 2, "{line}\n{page}");

@@ -137,7 +137,7 @@ async fn a_webhook_gets_the_document_as_its_page_describes_it() {
         "host": "web-1",
         "operator": "ana@web-1",
     });
-    assert_eq!(bodies(&server).await, [expected.clone()]);
+    assert_eq!(bodies(&server).await, std::slice::from_ref(&expected));
     let request = &server.received_requests().await.unwrap()[0];
     assert_eq!(request.headers["content-type"], "application/json");
     let page = include_str!("../../src/notify/payload.md");
