@@ -9,6 +9,9 @@ mod errors;
 mod field_path;
 mod get;
 mod object;
+mod patch;
+mod patch_by_hand;
+mod patch_fields;
 mod pod_template;
 mod quantity;
 mod rollout;
@@ -40,7 +43,7 @@ use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Action, Context};
 
-/// `k8s.scale`, `k8s.get` and `k8s.wait` on the cluster that these connections lead to.
+/// The actions on the cluster that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![
         Arc::new(scale::Scale::new(Arc::clone(connections))),
@@ -48,6 +51,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(set_env::SetEnv::new(Arc::clone(connections))),
         Arc::new(set_resources::SetResources::new(Arc::clone(connections))),
+        Arc::new(patch::Patch::new(Arc::clone(connections))),
         Arc::new(rollout_restart::RolloutRestart::new(Arc::clone(connections))),
         Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
     ]
