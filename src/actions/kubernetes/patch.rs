@@ -18,7 +18,7 @@ use super::scaled_by::autoscalers;
 use super::standing::{Stands, Together, field};
 use super::swap_fields::{Judged, Place, apply, foreign, swap_judged};
 use super::{cluster, named_ref, namespace, patch_by_hand};
-use crate::actions::support::{DurationText, kept, output, parse, schema};
+use crate::actions::support::{kept, output, parse, schema};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
 use crate::model::change::{Change, ObjectRef, Swap};
@@ -43,9 +43,6 @@ struct Input {
     /// `null`: it is to go.
     #[schemars(extend("minProperties" = 1))]
     set: Map<String, Value>,
-    /// Kept for the rollback: how long it may take; `1m` where it is left out.
-    #[schemars(with = "Option<DurationText>")]
-    settle: Option<Span>,
 }
 
 impl Input {
@@ -246,8 +243,7 @@ impl Action for Patch {
                 return Err(Failure::permanent(format!("`set` names {name} twice")).hint("name it once"));
             }
             // As the ledger would read it back: an amount that is written in another way is there already.
-            let there = live(path, &holding(path, was), was, to);
-            if there == *to || live(path, &holding(path, was), to, to) == *to {
+            if live(path, &holding(path, was), to, to) == *to {
                 continue;
             }
             changes.push(Change {
@@ -264,7 +260,7 @@ impl Action for Patch {
         }
         let revert = match kept(rollback) {
             Some(reason) => Revert::Keep { reason },
-            None => Revert::Fields { settle: input.settle.unwrap_or(Span::seconds(60)) },
+            None => Revert::Fields { settle: Span::seconds(60) },
         };
         let namespace = prior.get("namespace").and_then(Value::as_str).unwrap_or_default();
         let flag = if namespace.is_empty() { String::new() } else { format!(" -n {namespace}") };

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::field_path::FieldPath;
 use super::object::ObjectName;
 use super::pod_template::{hand_namespace, hand_variable, hand_word};
-use crate::model::by_hand::{ByHand, quoted, variable};
+use crate::model::by_hand::{ByHand, quoted, variable, variables_in};
 use crate::model::run::TargetSpec;
 
 /// The lists whose elements have names, on which a strategic patch merges.
@@ -36,12 +36,20 @@ pub(super) fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
         lines.look.push(format!("{before}=$(kubectl get {object}{namespace} -o jsonpath='{}')", json_path(path)));
         undo.push((path, json!(variable(&before))));
     }
-    lines.act.push(patch(&object, &namespace, &act));
+    let mut line = patch(&object, &namespace, &act);
+    for (path, value) in &set {
+        // A number that is not known yet stands without quotes.
+        if let Some(unknown) = value.as_str().filter(|text| !is_text(path, value) && variables_in(text).len() == 1) {
+            let name = variables_in(unknown).join("");
+            line = line.replace(&format!("\"'\"${{{name}}}\"'\""), &format!("'\"${{{name}}}\"'"));
+        }
+    }
+    lines.act.push(line);
     let mut line = patch(&object, &namespace, &undo);
     for (path, value) in &set {
         let before = hand_variable(&path.to_string(), "BEFORE");
         // A text goes in quotes, where there was one; nothing there is `null`, which removes it.
-        let inner = if value.is_string() {
+        let inner = if is_text(path, value) {
             format!("\"${{{before}:+\\\"}}${{{before}:-null}}${{{before}:+\\\"}}\"")
         } else {
             format!("\"${{{before}:-null}}\"")
@@ -50,6 +58,13 @@ pub(super) fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     }
     lines.undo.push(line);
     lines
+}
+
+/// Whether the field takes a text, as far as that can be told: of a value that is not known yet, only where every value is a text.
+fn is_text(path: &FieldPath, value: &Value) -> bool {
+    let unknown = value.as_str().is_some_and(|text| variables_in(text).first().is_some_and(|name| variable(name) == text));
+    let texts = ["annotations", "labels", "matchLabels", "nodeSelector", "data", "image"];
+    value.is_string() && (!unknown || path.parts().iter().any(|part| texts.contains(&part.as_str())))
 }
 
 /// A line that sets these.
