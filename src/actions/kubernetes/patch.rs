@@ -18,7 +18,7 @@ use super::scaled_by::autoscalers;
 use super::standing::{Stands, Together, field};
 use super::swap_fields::{Judged, Place, apply, foreign, swap_judged};
 use super::{cluster, named_ref, namespace, patch_by_hand};
-use crate::actions::support::{kept, output, parse, schema};
+use crate::actions::support::{kept, output, parse, redacted, schema};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
 use crate::model::change::{Change, ObjectRef, Swap};
@@ -216,7 +216,7 @@ impl Action for Patch {
         for (path, to) in &set {
             settable(path, &object, to)?;
             let there = path.get(&object);
-            if cx.log.redact(&there.to_string()) != there.to_string() {
+            if redacted(&*cx.log, there.clone()) != there {
                 return Err(Failure::permanent(format!("what {path} of {place} holds is a secret of this run, and would be stored"))
                     .hint("a secret's value belongs into a Secret, to which the object refers"));
             }
