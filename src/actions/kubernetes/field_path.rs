@@ -53,6 +53,11 @@ impl fmt::Display for FieldPath {
 }
 
 impl FieldPath {
+    /// The names on the way, from the object down.
+    pub(super) fn parts(&self) -> &[String] {
+        &self.parts
+    }
+
     /// What is there; `null` where nothing is.
     pub(super) fn get(&self, object: &Value) -> Value {
         let mut at = object;

@@ -25,6 +25,9 @@ mod horizontal;
 mod horizontal_holds;
 mod manifest_text;
 mod object;
+mod patch;
+mod patch_by_hand;
+mod patch_fields;
 mod pod_template;
 mod quantity;
 mod rollout;
@@ -79,6 +82,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(set_env::SetEnv::new(Arc::clone(connections))),
         Arc::new(set_resources::SetResources::new(Arc::clone(connections))),
+        Arc::new(patch::Patch::new(Arc::clone(connections))),
         Arc::new(rollout_restart::RolloutRestart::new(Arc::clone(connections))),
         Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
         Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),

@@ -127,6 +127,10 @@ pub(super) enum Found {
     Missing,
 }
 
+/// The kinds with a short name, as the API names them, in the order of [`KINDS`].
+const API_KINDS: [&str; KINDS.len()] =
+    ["Pod", "Deployment", "StatefulSet", "ReplicaSet", "Service", "ConfigMap", "Namespace", "Node", "Job", "HorizontalPodAutoscaler"];
+
 impl ObjectName {
     /// The object that a manifest is of.
     pub(super) fn of_manifest(api_version: &str, kind: &str, name: &str) -> Result<Self, NotAnObject> {
@@ -135,20 +139,54 @@ impl ObjectName {
         short.map_or_else(|| format!("{api_version}/{kind}/{name}"), |known| format!("{}/{name}", known.0)).parse()
     }
 
-    /// Where it is: what this API calls its kind, and whether that belongs to a namespace.
-    pub(super) async fn place(&self, api: &Api, namespace: impl FnOnce() -> Result<String, Failure>) -> Result<Place, Failure> {
-        let (base, plural, namespaced) = self.located(api).await?;
-        let namespace = if namespaced { namespace()? } else { String::new() };
-        let within = if namespaced { format!("/namespaces/{namespace}") } else { String::new() };
-        let shown = match &self.kind {
-            Kind::Short(_) => self.written.clone(),
-            Kind::Long { kind, .. } => format!("{}/{}", kind_word(kind), self.name),
-        };
-        Ok(Place { path: format!("{base}{within}/{plural}/{}", self.name), resource: plural, shown, name: self.name.clone(), namespace })
+    /// The kind, as the API names it: `Deployment`.
+    pub(super) fn kind(&self) -> &str {
+        match &self.kind {
+            Kind::Short(index) => API_KINDS[*index],
+            Kind::Long { kind, .. } => kind,
+        }
     }
 
-    async fn located(&self, api: &Api) -> Result<(String, String, bool), Failure> {
-        Ok(match &self.kind {
+    /// Whether it is known, without asking, to belong to no namespace.
+    pub(super) fn has_no_namespace(&self) -> bool {
+        ["node/", "namespace/"].iter().any(|kind| self.canonical().starts_with(kind))
+    }
+
+    /// One name for one object, however it is written and whatever version it is asked in: `deployment/x`, `scaledobject.keda.sh/x`.
+    pub(super) fn canonical(&self) -> String {
+        let name = &self.name;
+        match &self.kind {
+            Kind::Short(index) => format!("{}/{name}", KINDS[*index].0),
+            Kind::Long { api, kind } => {
+                let group = |api: &str| api.strip_prefix("/apis/").and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
+                let same = |index: &usize| API_KINDS[*index] == kind.as_str() && group(KINDS[*index].1) == group(api);
+                let (kind, group) = (kind.to_ascii_lowercase(), group(api));
+                match (0..KINDS.len()).find(same) {
+                    Some(index) => format!("{}/{name}", KINDS[index].0),
+                    None if group.is_empty() => format!("{kind}/{name}"),
+                    None => format!("{kind}.{group}/{name}"),
+                }
+            }
+        }
+    }
+
+    /// As `kubectl` takes it: `deployment/x`, `scaledobject.v1alpha1.keda.sh/x`.
+    pub(super) fn kubectl(&self) -> String {
+        match &self.kind {
+            Kind::Short(_) => self.written.clone(),
+            Kind::Long { api, kind } => match api.strip_prefix("/apis/").and_then(|rest| rest.split_once('/')) {
+                Some((group, version)) => format!("{}.{version}.{group}/{}", kind.to_ascii_lowercase(), self.name),
+                None => format!("{}/{}", kind.to_ascii_lowercase(), self.name),
+            },
+        }
+    }
+
+    /// Where it is; the namespace is empty for what belongs to none.
+    ///
+    /// # Errors
+    /// Where the kind could not be looked up, or is not known.
+    pub(super) async fn place(&self, api: &Api, namespace: impl FnOnce() -> Result<String, Failure>) -> Result<Place, Failure> {
+        let (base, plural, namespaced) = match &self.kind {
             Kind::Short(index) => {
                 let (_, base, plural, namespaced) = KINDS[*index];
                 (base.to_owned(), plural.to_owned(), namespaced)
@@ -157,15 +195,17 @@ impl ObjectName {
                 let (plural, namespaced) = self.look_up(api, base, kind).await?;
                 (base.clone(), plural, namespaced)
             }
-        })
+        };
+        let namespace = if namespaced { namespace()? } else { String::new() };
+        let within = if namespaced { format!("/namespaces/{namespace}") } else { String::new() };
+        let path = format!("{base}{within}/{plural}/{}", self.name);
+        Ok(Place { path, resource: plural, shown: self.canonical(), name: self.name.clone(), namespace })
     }
 
     /// A failure to read that is worth another try ends as a transient one.
     pub(super) async fn read(&self, api: &Api, namespace: impl FnOnce() -> Result<String, Failure>) -> Result<Found, Failure> {
-        let (base, plural, namespaced) = self.located(api).await?;
-        let namespace = if namespaced { namespace()? } else { String::new() };
-        let place = if namespaced { format!("/namespaces/{namespace}") } else { String::new() };
-        match api.get(&format!("{base}{place}/{plural}/{}", self.name)).await {
+        let place = self.place(api, namespace).await?;
+        match api.get(&place.path).await {
             Ok(mut object) => {
                 if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                     // Who set which field: long, and nothing that a playbook asks.
@@ -174,7 +214,7 @@ impl ObjectName {
                 Ok(Found::Object(object))
             }
             Err(trouble) if trouble.is_gone() => Ok(Found::Missing),
-            Err(trouble) => Err(trouble.failure(Asked { verb: "get", resource: &plural, name: &self.name, namespace: &namespace })),
+            Err(trouble) => Err(trouble.failure(place.asked("get"))),
         }
     }
 
@@ -212,6 +252,25 @@ mod tests {
             ["", "pod", "pod/", "pods/x", "Pod/x", "a/b/c/d/e", "apps/v1/deployment/x", "apps/V1/Deployment/x", "pod/../x", "../v1/Pod/x"]
         {
             assert!(matches!(text.parse::<ObjectName>(), Err(NotAnObject::Form(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_has_one_name_however_it_is_written() {
+        for (text, canonical, kubectl) in [
+            ("deployment/x", "deployment/x", "deployment/x"),
+            ("apps/v1/Deployment/x", "deployment/x", "deployment.v1.apps/x"),
+            ("autoscaling/v1/HorizontalPodAutoscaler/x", "hpa/x", "horizontalpodautoscaler.v1.autoscaling/x"),
+            ("v1/Pod/x", "pod/x", "pod/x"),
+            ("v1/LimitRange/x", "limitrange/x", "limitrange/x"),
+            ("example.com/v1/Deployment/x", "deployment.example.com/x", "deployment.v1.example.com/x"),
+            ("keda.sh/v1alpha1/ScaledObject/x", "scaledobject.keda.sh/x", "scaledobject.v1alpha1.keda.sh/x"),
+        ] {
+            let object: ObjectName = text.parse().unwrap();
+            assert_eq!((object.canonical().as_str(), object.kubectl().as_str()), (canonical, kubectl), "{text}");
+        }
+        for (kind, (short, ..)) in API_KINDS.into_iter().zip(KINDS) {
+            assert!(kind.to_ascii_lowercase() == short || short == "hpa", "{kind}");
         }
     }
 

@@ -20,7 +20,7 @@ use super::standing::{Stands, Together};
 use super::swap_fields::{Judged, foreign, swap_judged};
 use super::workload::Rolling;
 use super::{cluster, namespace, object_ref, set_env_by_hand};
-use crate::actions::support::{DurationText, kept, output, parse, schema};
+use crate::actions::support::{DurationText, kept, output, parse, redacted, schema};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
 use crate::model::change::{Change, Swap};
@@ -198,7 +198,7 @@ impl Action for SetEnv {
                 sensitive.insert(name.clone(), json!({ "as_wanted": live == wanted, "digest": digest(wanted, &live) }));
                 continue;
             }
-            if cx.log.redact(&live.to_string()) != live.to_string() {
+            if redacted(&*cx.log, live.clone()) != live {
                 return Err(Failure::permanent(format!("what the variable {name} of {place} holds is a secret of this run"))
                     .hint(format!("list it under `sensitive: [{name}]`: it is then compared without being stored")));
             }
