@@ -21,6 +21,11 @@ mod field_path;
 mod get;
 mod horizontal;
 mod horizontal_holds;
+mod job;
+mod job_by_hand;
+mod job_input;
+mod job_log;
+mod job_state;
 mod manifest_text;
 mod object;
 mod scale;
@@ -43,7 +48,7 @@ use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Action, Context};
 
-/// `k8s.scale`, `k8s.get` and `k8s.wait` on the cluster that these connections lead to.
+/// Every action on the cluster that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![
         Arc::new(scale::Scale::new(Arc::clone(connections))),
@@ -51,6 +56,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),
         Arc::new(apply::Apply::new(Arc::clone(connections))),
+        Arc::new(job::Job::new(Arc::clone(connections))),
     ]
 }
 
