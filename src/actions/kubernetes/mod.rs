@@ -23,6 +23,11 @@ mod field_path;
 mod get;
 mod horizontal;
 mod horizontal_holds;
+mod job;
+mod job_by_hand;
+mod job_input;
+mod job_log;
+mod job_state;
 mod manifest_text;
 mod object;
 mod patch;
@@ -75,6 +80,7 @@ use crate::model::run::TargetSpec;
 use crate::ports::action::{Action, Context};
 
 /// The actions on the cluster that these connections lead to.
+/// Every action on the cluster that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![
         Arc::new(scale::Scale::new(Arc::clone(connections))),
@@ -89,6 +95,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(apply::Apply::new(Arc::clone(connections))),
         Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
         Arc::new(pod_http::PodHttp::new(connections)),
+        Arc::new(job::Job::new(Arc::clone(connections))),
     ]
 }
 
