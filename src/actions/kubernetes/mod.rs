@@ -5,8 +5,11 @@
 
 mod api;
 mod errors;
+mod event_view;
+mod events;
 mod field_path;
 mod get;
+mod logs;
 mod object;
 mod pages;
 mod pod_choice;
@@ -42,6 +45,8 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
+        Arc::new(reading::Reader::<events::EventsReading>::new(connections)),
+        Arc::new(reading::Reader::<logs::LogsReading>::new(connections)),
         Arc::new(pod_http::PodHttp::new(connections)),
     ]
 }
