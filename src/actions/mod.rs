@@ -29,7 +29,7 @@ mod tests {
     #[test]
     fn every_entry_is_complete() {
         let actions = builtin(&Arc::new(Connections::new()));
-        assert_eq!(actions.len(), 8);
+        assert_eq!(actions.len(), 10);
         for action in actions {
             let entry = action.entry();
             let name = &entry.name;

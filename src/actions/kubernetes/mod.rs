@@ -4,6 +4,8 @@
 //! and is sent once; Secrets are never read.
 
 mod api;
+mod distribution;
+mod endpoints;
 mod errors;
 mod event_view;
 mod events;
@@ -22,6 +24,7 @@ mod raw;
 mod read_by_hand;
 mod reading;
 mod scale;
+mod spread;
 #[cfg(test)]
 mod stand_in;
 mod swap;
@@ -45,6 +48,8 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
         Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
+        Arc::new(reading::Reader::<endpoints::EndpointsReading>::new(connections)),
+        Arc::new(reading::Reader::<distribution::DistributionReading>::new(connections)),
         Arc::new(reading::Reader::<events::EventsReading>::new(connections)),
         Arc::new(reading::Reader::<logs::LogsReading>::new(connections)),
         Arc::new(pod_http::PodHttp::new(connections)),
