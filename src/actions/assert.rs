@@ -9,9 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::actions::support::comment;
+use crate::model::by_hand::ByHand;
 use crate::model::catalogue::{ActionEntry, touches_nothing};
 use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
 
@@ -52,10 +55,18 @@ impl Default for Assert {
             needs_target: false,
             immediate: true,
             touches: touches_nothing,
-            by_hand: crate::model::by_hand::nothing_by_hand,
+            by_hand,
         };
         Self { entry: Arc::new(entry) }
     }
+}
+
+fn by_hand(inputs: &Value, _: Option<&TargetSpec>) -> ByHand {
+    let text = |key: &str| {
+        inputs.get(key).filter(|value| !value.is_null()).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let told = [text("that"), text("message")].into_iter().flatten().collect::<Vec<_>>().join(", else: ");
+    ByHand { act: vec![comment(&format!("check: {told}"))], ..ByHand::default() }
 }
 
 fn judge(inputs: &Inputs) -> Result<(), Failure> {
@@ -120,6 +131,14 @@ mod tests {
         let Applied::NotApplied { failure } = apply(json!({ "that": false, "message": "8 pods are too few" })).await else { panic!() };
         assert_eq!((failure.message.as_str(), failure.transient), ("8 pods are too few", false));
         assert!(failure.hint.is_some());
+    }
+
+    #[test]
+    fn the_same_by_hand() {
+        let that = crate::model::by_hand::variable("fits");
+        let lines = by_hand(&json!({ "that": that, "message": "8 pods\nare too few" }), None).act;
+        assert_eq!(lines, ["# check: $FITS, else: 8 pods are too few"]);
+        assert_eq!(by_hand(&json!({ "that": true }), None).act, ["# check: true"]);
     }
 
     #[tokio::test]

@@ -9,9 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::actions::support::comment;
+use crate::model::by_hand::ByHand;
 use crate::model::catalogue::{ActionEntry, touches_nothing};
 use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
 
@@ -49,10 +52,15 @@ impl Default for Noop {
             needs_target: false,
             immediate: true,
             touches: touches_nothing,
-            by_hand: crate::model::by_hand::nothing_by_hand,
+            by_hand,
         };
         Self { entry: Arc::new(entry) }
     }
+}
+
+fn by_hand(inputs: &Value, _: Option<&TargetSpec>) -> ByHand {
+    let message = inputs.get("message").and_then(Value::as_str).filter(|message| !message.is_empty());
+    ByHand { act: message.map(comment).into_iter().collect(), ..ByHand::default() }
 }
 
 fn nothing() -> Value {
@@ -107,6 +115,12 @@ mod tests {
             assert_eq!(applied, Applied::Applied { outputs: json!({}) });
         }
         assert_eq!(*heard.lines.lock().unwrap(), ["hello"]);
+    }
+
+    #[test]
+    fn the_same_by_hand() {
+        assert_eq!(by_hand(&json!({ "message": "look\nout" }), None).act, ["# look out"]);
+        assert!(by_hand(&json!({}), None).act.is_empty());
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::environment::ConnectionError;
+use crate::model::by_hand::{variable, variables_in};
 use crate::model::catalogue::OutputField;
 use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
@@ -179,6 +180,15 @@ pub(crate) fn quoted(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
+/// A comment for a shell, on one line; a value that is not known yet is `$NAME`.
+pub(crate) fn comment(text: &str) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for name in variables_in(text) {
+        line = line.replace(&variable(name), &format!("${name}"));
+    }
+    format!("# {line}")
+}
+
 /// At most so many bytes of a text, cut between characters.
 pub(crate) fn at_most(text: &str, bytes: usize) -> &str {
     let mut end = bytes.min(text.len());
@@ -236,5 +246,10 @@ mod tests {
         assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(quoted(""), "''");
         assert_eq!(at_most("aü", 2), "a");
+    }
+
+    #[test]
+    fn a_comment_cannot_become_a_command() {
+        assert_eq!(comment(&format!("a\nrm {} \r b", variable("x y"))), "# a rm $X_Y b");
     }
 }

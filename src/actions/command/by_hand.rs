@@ -2,7 +2,11 @@
 //!
 //! Invariant: a secret's value never gets in; where one is needed there is `$NAME`.
 
+use serde_json::Value;
+
 use super::inputs::CommandInputs;
+use crate::model::by_hand::{ByHand, quoted, variable, word};
+use crate::model::run::TargetSpec;
 
 /// How much of stdin is shown, in bytes.
 const SHOWN_STDIN: usize = 256;
@@ -28,6 +32,38 @@ pub(super) fn line(inputs: &CommandInputs, secrets: &[(String, String)]) -> Stri
     }
     words.extend(inputs.words().iter().map(|word| quote(word, secrets)));
     words.join(" ")
+}
+
+/// The line from the inputs alone, in which variables may stand for values.
+pub(super) fn of_inputs(inputs: &Value, _: Option<&TargetSpec>) -> ByHand {
+    let given = |key: &str| inputs.get(key).filter(|value| !value.is_null());
+    let mut words = Vec::new();
+    if let Some(cwd) = given("cwd") {
+        words.push(format!("cd {} &&", word(cwd)));
+    }
+    if let Some(stdin) = inputs.get("stdin") {
+        // A secret that is not in place is null.
+        words.push(format!("printf %s {} |", if stdin.is_null() { quoted(&variable("stdin")) } else { word(stdin) }));
+    }
+    match given("env") {
+        Some(Value::Object(env)) => words.extend(env.iter().map(|(name, value)| {
+            let value = if value.is_null() { format!("\"${name}\"") } else { word(value) };
+            format!("{name}={value}")
+        })),
+        Some(other) => words.push(format!("env {}", word(other))),
+        None => {}
+    }
+    match (given("argv"), given("script")) {
+        (Some(Value::Array(argv)), _) => words.extend(argv.iter().map(word)),
+        (Some(argv), _) => words.push(word(argv)),
+        (None, Some(script)) => {
+            let bash = given("interpreter").is_some_and(|interpreter| interpreter == "bash");
+            words.push(if bash { "bash -eu -o pipefail -c".to_owned() } else { "sh -eu -c".to_owned() });
+            words.push(word(script));
+        }
+        (None, None) => return ByHand::default(),
+    }
+    ByHand { act: vec![words.join(" ")], ..ByHand::default() }
 }
 
 /// One word for a shell, with `"$NAME"` in the place of each secret.
@@ -59,6 +95,20 @@ mod tests {
                 .ok()
                 .unwrap();
         assert_eq!(line(&inputs, &[]), r#"cd '/my data' && printf %s '{"a":1}' | echo 'it'\''s' '' 'a b' --x=1 '$HOME'"#);
+    }
+
+    #[test]
+    fn inputs_alone_make_a_line() {
+        let of = |inputs: Value| of_inputs(&inputs, None).act.join("\n");
+        let inputs =
+            json!({ "argv": ["scale", variable("count"), 8], "env": { "TOKEN": null, "A": "b c" }, "cwd": "/x y", "stdin": { "a": 1 } });
+        assert_eq!(of(inputs), r#"cd '/x y' && printf %s '{"a":1}' | TOKEN="$TOKEN" A='b c' scale "${COUNT}" 8"#);
+        assert_eq!(
+            of(json!({ "shell": true, "script": "echo \"$A\"\nexit 1", "env": { "A": true } })),
+            "A=true sh -eu -c 'echo \"$A\"\nexit 1'"
+        );
+        assert_eq!(of(json!({ "script": "x", "interpreter": "bash" })), "bash -eu -o pipefail -c x");
+        assert_eq!(of(json!({})), "");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Command {
             needs_target: false,
             immediate: false,
             touches: touches_nothing,
-            by_hand: crate::model::by_hand::nothing_by_hand,
+            by_hand: by_hand::of_inputs,
         };
         Self { entry: Arc::new(entry), settings }
     }

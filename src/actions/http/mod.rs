@@ -59,7 +59,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         needs_target: false,
         immediate: false,
         touches: touches_nothing,
-        by_hand: crate::model::by_hand::nothing_by_hand,
+        by_hand: curl::of_inputs,
     })
 });
 

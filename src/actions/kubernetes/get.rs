@@ -10,13 +10,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::cluster;
 use super::object::{Found, ObjectName};
+use super::{cluster, read_by_hand};
 use crate::actions::support::{output, parse, redacted, schema};
 use crate::environment::Connections;
+use crate::model::by_hand::ByHand;
 use crate::model::catalogue::{ActionEntry, touches_nothing};
 use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
 
@@ -55,9 +57,15 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         needs_target: true,
         immediate: false,
         touches: touches_nothing,
-        by_hand: crate::model::by_hand::nothing_by_hand,
+        by_hand,
     })
 });
+
+fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
+    let missing = inputs.get("missing_ok").is_some_and(|ok| *ok != Value::Bool(false));
+    let option = if missing { " --ignore-not-found" } else { "" };
+    read_by_hand::lines([format!("{}{option}", read_by_hand::get(inputs, target))])
+}
 
 impl Get {
     pub(super) fn new(connections: Arc<Connections>) -> Self {

@@ -32,3 +32,9 @@ async fn a_missing_object_is_a_failure_unless_it_may_be_missing() {
     let error = action.plan(&cx, &Inputs(json!({ "object": "secret/x" })), &Value::Null, &Rollback::Auto).unwrap_err();
     assert!(error.message.contains("Secrets are never read"), "{error}");
 }
+
+#[test]
+fn the_same_by_hand() {
+    let lines = by_hand(&json!({ "object": "deployment/x", "missing_ok": true }), Some(&trial::target("uid-1"))).act;
+    assert_eq!(lines, ["kubectl get deployment/x -n production -o yaml --ignore-not-found"]);
+}

@@ -18,7 +18,11 @@ mod autoscaler_plan;
 mod autoscaler_state;
 mod created;
 mod differences;
+mod distribution;
+mod endpoints;
 mod errors;
+mod event_view;
+mod events;
 mod field_path;
 mod get;
 mod horizontal;
@@ -29,6 +33,7 @@ mod job_input;
 mod job_log;
 mod job_state;
 mod manifest_text;
+mod logs;
 mod object;
 mod patch;
 mod patch_by_hand;
@@ -60,6 +65,7 @@ mod set_resources_parts;
 mod scale_by_hand;
 mod scale_followed;
 mod scale_form;
+mod spread;
 #[cfg(test)]
 mod stand_in;
 mod standing;
@@ -94,6 +100,10 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),
         Arc::new(apply::Apply::new(Arc::clone(connections))),
         Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
+        Arc::new(reading::Reader::<endpoints::EndpointsReading>::new(connections)),
+        Arc::new(reading::Reader::<distribution::DistributionReading>::new(connections)),
+        Arc::new(reading::Reader::<events::EventsReading>::new(connections)),
+        Arc::new(reading::Reader::<logs::LogsReading>::new(connections)),
         Arc::new(pod_http::PodHttp::new(connections)),
         Arc::new(job::Job::new(Arc::clone(connections))),
     ]

@@ -36,7 +36,40 @@ pub(super) fn selector(inputs: &Value, target: Option<&TargetSpec>) -> (Option<S
     }
 }
 
+/// The line that reads the input `object`, in `kubectl`'s spelling of a kind with its group.
+pub(super) fn get(inputs: &Value, target: Option<&TargetSpec>) -> String {
+    let object =
+        given(inputs, "object").map(|object| object.as_str().map_or_else(|| object.to_string(), str::to_owned)).unwrap_or_default();
+    let object = match object.split('/').collect::<Vec<_>>().as_slice() {
+        ["v1", kind, name] => format!("{kind}/{name}"),
+        [group, version, kind, name] => format!("{kind}.{version}.{group}/{name}"),
+        _ => object,
+    };
+    format!("kubectl get {}{} -o yaml", quoted(&object), place(inputs, target))
+}
+
 /// Lines that only read.
 pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> ByHand {
     ByHand { act: lines.into_iter().collect(), ..ByHand::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::by_hand::variable;
+
+    #[test]
+    fn objects_are_named_as_kubectl_does() {
+        for (object, wanted) in [
+            ("deployment/x".to_owned(), "deployment/x"),
+            ("v1/Pod/x".to_owned(), "Pod/x"),
+            ("keda.sh/v1alpha1/ScaledObject/x".to_owned(), "ScaledObject.v1alpha1.keda.sh/x"),
+            (format!("deployment/{}", variable("name")), "deployment/\"${NAME}\""),
+            (variable("object"), "\"${OBJECT}\""),
+        ] {
+            assert_eq!(get(&json!({ "object": object, "namespace": "n" }), None), format!("kubectl get {wanted} -n n -o yaml"));
+        }
+    }
 }

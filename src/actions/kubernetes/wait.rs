@@ -13,16 +13,18 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::api::Api;
-use super::cluster;
 use super::get::place;
 use super::object::{Found, ObjectName};
-use crate::actions::support::{DurationText, output, parse, redacted, schema, within};
+use super::{cluster, read_by_hand};
+use crate::actions::support::{DurationText, comment, output, parse, redacted, schema, within};
 use crate::environment::Connections;
 use crate::expr::{Bindings, Expression, Root};
+use crate::model::by_hand::ByHand;
 use crate::model::catalogue::{ActionEntry, touches_nothing};
 use crate::model::duration::Span;
 use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
 
@@ -94,9 +96,19 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         needs_target: true,
         immediate: false,
         touches: touches_nothing,
-        by_hand: crate::model::by_hand::nothing_by_hand,
+        by_hand,
     })
 });
+
+fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
+    let text = |key: &str| inputs.get(key).and_then(Value::as_str);
+    let vars = inputs.get("vars").and_then(Value::as_object).into_iter().flatten();
+    let vars: String =
+        vars.map(|(name, value)| format!(", vars.{name} is {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect();
+    let limit = text("timeout").unwrap_or("5m");
+    let until = format!("until, within {limit}: {} (result is the object{vars})", text("condition").unwrap_or_default());
+    read_by_hand::lines([comment(&until), read_by_hand::get(inputs, target)])
+}
 
 /// One reading.
 enum Seen {

@@ -95,3 +95,12 @@ async fn a_condition_that_can_never_hold_is_refused() {
     let failure = failure(action.apply(&cx, &inputs("result.status.readyReplicas"), &Intent::default()).await);
     assert_eq!((failure.message.as_str(), failure.transient), ("`condition` gives a number, not true or false", false));
 }
+
+#[test]
+fn the_same_by_hand() {
+    let wanted = crate::model::by_hand::variable("replicas");
+    let inputs =
+        json!({ "object": "deployment/x", "condition": "result.status.readyReplicas\n >= vars.wanted", "vars": { "wanted": wanted } });
+    let until = "# until, within 5m: result.status.readyReplicas >= vars.wanted (result is the object, vars.wanted is $REPLICAS)";
+    assert_eq!(by_hand(&inputs, None).act, [until, "kubectl get deployment/x -o yaml"]);
+}
