@@ -4,6 +4,8 @@
 
 mod detach;
 mod drive;
+mod environment_check;
+mod environments;
 mod error;
 mod instruct;
 mod locations;
@@ -18,12 +20,14 @@ mod target;
 use std::sync::OnceLock;
 
 pub use drive::Driving;
+pub use environment_check::{EnvironmentCheck, Finding, Verdict};
+pub use environments::{Draft, DraftOptions, ListedEnvironment};
 pub use error::AppError;
 pub(crate) use error::without_number;
 pub use instruct::Reply;
 pub use locations::Locations;
 pub use operator::operator;
-pub use playbooks::{Checked, catalogue, schema};
+pub use playbooks::{Checked, catalogue, environment_schema, schema};
 pub use prepare::{Prepared, Request};
 pub use step_files::{StepFile, tail};
 

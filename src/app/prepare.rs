@@ -54,7 +54,7 @@ impl App {
         secrets_of(&definition, environment.as_ref())?;
         let target = environment.as_ref().map(|environment| environment.spec.clone());
         if let Some(environment) = &environment {
-            self.runtime()?.block_on(environment.check_identity(&environment.spec.identity))?;
+            self.prove(environment, None)?;
         }
         let (params, vars) =
             machine::start::bind(root, params, target.as_ref()).map_err(|why| AppError::Vars { playbook: root.name.clone(), why })?;
