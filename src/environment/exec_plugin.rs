@@ -217,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_plugin_gives_a_token() {
-        let script = r#"test -n "$KUBERNETES_EXEC_INFO" && echo '{"status": {"token": "a-token\n", "expirationTimestamp": "2999-01-01T00:00:00Z"}}'"#;
+        let script = r#"test -n "$KUBERNETES_EXEC_INFO" && printf %s '{"status": {"token": " a-token ", "expirationTimestamp": "2999-01-01T00:00:00Z"}}'"#;
         let given = plugin(script, LONG).run().await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(given.token.unwrap().expose_secret(), "a-token");
         assert_eq!(given.expires.unwrap().to_string(), "2999-01-01T00:00:00Z");

@@ -3,6 +3,7 @@
 mod cli_questions;
 mod cli_runs;
 mod commands;
+mod environments;
 mod errors;
 mod errors_playbook;
 mod errors_store;
