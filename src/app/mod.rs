@@ -47,12 +47,14 @@ pub struct App {
     pub locations: Locations,
     store: OnceLock<std::sync::Arc<Store>>,
     runtime: OnceLock<tokio::runtime::Runtime>,
+    /// The environment that was made last: its login is good for as long as its file says the same.
+    environment: std::sync::Mutex<Option<crate::environment::Environment>>,
 }
 
 impl App {
     /// An app at these places.
     pub fn new(locations: Locations) -> Self {
-        Self { locations, store: OnceLock::new(), runtime: OnceLock::new() }
+        Self { locations, store: OnceLock::new(), runtime: OnceLock::new(), environment: std::sync::Mutex::default() }
     }
 
     /// The store, opened to write (and made) where it is not open yet.

@@ -3,6 +3,7 @@
 //! Must not change anything on a target. Invariant: nothing drives a run before [`App::prove`] has compared what the target says it is.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use serde_json::{Map, Value};
 
@@ -122,7 +123,15 @@ impl App {
         if name == SANDBOX {
             return self.sandbox();
         }
-        Ok(Environment::of(self.environment_definition(name)?)?)
+        let definition = self.environment_definition(name)?;
+        let mut made = self.environment.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(environment) = made.as_ref().filter(|made| made.definition.as_deref() == Some(&definition)) {
+            // Whoever has just logged in is not asked to again.
+            return Ok(environment.clone());
+        }
+        let environment = Environment::of(definition)?;
+        *made = Some(environment.clone());
+        Ok(environment)
     }
 
     /// That the environment's systems are those that its file means, and those that a run was started against.
