@@ -53,6 +53,9 @@ pub struct Draft {
     pub name: String,
     /// The file it belongs in.
     pub file: PathBuf,
+    /// The same for people: from the root on.
+    #[serde(skip)]
+    pub shown: String,
     /// The file's text.
     pub text: String,
     /// The context.
@@ -145,12 +148,11 @@ impl App {
         let namespace = options.namespace.clone().unwrap_or_else(|| login.namespace().to_owned());
         let connections = Connections::new().with_kubernetes(KubernetesAccess::Login(Box::new(login)));
         let cluster_uid = self.runtime()?.block_on(connections.cluster_uid())?;
-        let kubeconfig = match &options.kubeconfig {
-            Some(file) => Some(std::path::absolute(file).unwrap_or_else(|_| file.clone())),
-            None => None,
-        };
+        let absolute = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        let kubeconfig = options.kubeconfig.as_ref().map(absolute);
         let text = text(name, &context, kubeconfig.as_deref(), &namespace, &cluster_uid);
-        Ok(Draft { name: name.clone(), file: self.environment_file(name), text, context, server, namespace, cluster_uid })
+        let file = self.environment_file(name);
+        Ok(Draft { name: name.clone(), shown: self.shown(&file), file, text, context, server, namespace, cluster_uid })
     }
 
     /// Writes a draft where no file is yet.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{App, AppError};
-use crate::environment::{Environment, SecretValues, resolve};
+use crate::environment::{Environment, POSTGRES_PASSWORD, SecretValues, resolve};
 use crate::machine;
 use crate::model::definition::Definition;
 use crate::model::id::RunId;
@@ -97,7 +97,12 @@ pub(super) fn secrets_of(definition: &Definition, environment: Option<&Environme
     let declared: Vec<SecretDeclaration> = declared.into_values().cloned().collect();
     let none = BTreeMap::new();
     let sources = environment.map_or(&none, |environment| &environment.secret_sources);
-    Ok(resolve(&declared, sources)?)
+    let mut secrets = resolve(&declared, sources)?;
+    if let Some(password) = environment.and_then(Environment::postgres_password) {
+        // Not for steps: so that it is kept out of every text.
+        secrets.insert(POSTGRES_PASSWORD, password);
+    }
+    Ok(secrets)
 }
 
 fn refuse_monitor(definition: &Definition) -> Result<(), AppError> {

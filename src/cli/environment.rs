@@ -43,9 +43,9 @@ Examples:
     /// Draft an environment's file from a context of the kubeconfig; asks the cluster for its UID
     #[command(after_help = "\
 Examples:
-  runsheet environment new staging                                   from the current context
-  runsheet environment new production --context prod --namespace shop
-  runsheet environment new staging --stdout                          print it, write nothing")]
+  runsheet environment new staging            from the current context
+  runsheet environment new staging --stdout   print it, write nothing
+  runsheet environment new production --context prod --namespace shop")]
     New {
         /// Its name: playbooks/environments/NAME.yaml
         #[arg(value_name = "NAME")]
@@ -114,7 +114,7 @@ fn list(cx: &Context, app: &App) -> Result<u8, Failure> {
         cx.output.page(&environments_table(&rows, &cx.output.out));
         if rows.len() == 1 {
             let command = cx.output.out.paint(Role::Command, "runsheet environment new NAME");
-            cx.output.page(&format!("\nNo environment has a file yet; this drafts one from the kubeconfig: {command}"));
+            cx.output.page(&format!("\nNo environment has a file yet. Draft one from the kubeconfig:\n  {command}"));
         }
     } else {
         cx.output.list(listed.iter().map(|one| json!(one)).collect());
@@ -261,12 +261,15 @@ fn new(cx: &Context, app: &App, options: &DraftOptions, stdout: bool) -> Result<
     } else if stdout {
         cx.output.page(draft.text.trim_end());
     } else {
-        let file = draft.file.display();
-        cx.output.page(&format!("{file} is drafted: context {} at {}, cluster {}", draft.context, draft.server, draft.cluster_uid));
         let name = &draft.name;
-        cx.output.page(&format!("fill in what playbooks read, then: runsheet environment check {name}"));
+        let facts =
+            [("context", &draft.context), ("server", &draft.server), ("namespace", &draft.namespace), ("cluster", &draft.cluster_uid)];
+        let facts: Vec<(String, String)> = facts.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        cx.output.page(&format!("{} is drafted:\n{}", draft.shown, facts_table(&facts, &cx.output.out)));
+        let command = cx.output.out.paint(Role::Command, &format!("runsheet environment check {name}"));
+        cx.output.page(&format!("Fill in what playbooks read, then: {command}"));
         if first {
-            cx.output.page(&format!("from now on a run names its environment: `--env {name}`, or `--env sandbox`"));
+            cx.output.page(&format!("From now on a run names its environment: `--env {name}`, or `--env sandbox`"));
         }
     }
     Ok(exit_code::SUCCEEDED)

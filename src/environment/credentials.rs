@@ -312,14 +312,5 @@ impl tower_service::Service<Request<Body>> for Handle {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_renewed_before_they_expire() {
-        let now: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(renewal(at("2026-11-23T19:15:00Z"), now), at("2026-11-23T19:14:00Z"));
-        assert_eq!(renewal(at("2026-11-23T19:00:30Z"), now), at("2026-11-23T19:00:15Z"), "a short life is not all renewals");
-    }
-}
+#[path = "credentials_tests.rs"]
+mod tests;

@@ -46,7 +46,7 @@ pub(super) enum CredentialSource {
     /// A file, read again and again.
     TokenFile(PathBuf),
     /// A plugin.
-    Plugin(ExecPlugin),
+    Plugin(Box<ExecPlugin>),
 }
 
 /// A way to a cluster. `Debug` shows no credential.
@@ -272,7 +272,7 @@ fn credentials(account: &mut AuthInfo, cluster: &Cluster, limit: Duration) -> Re
     if config.provide_cluster_info {
         config.cluster = Some(cluster.try_into().map_err(|error| told(&error))?);
     }
-    Ok(CredentialSource::Plugin(ExecPlugin { config, limit }))
+    Ok(CredentialSource::Plugin(Box::new(ExecPlugin { config, limit })))
 }
 
 /// The certificates that the cluster's is to be signed by; `None`: those that this machine trusts.

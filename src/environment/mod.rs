@@ -27,4 +27,4 @@ pub(crate) use kubernetes::chain as error_chain;
 pub use kubernetes::{KubeCall, KubeError, KubeReply, KubernetesAccess};
 pub use redactor::{Redactor, forms_of};
 pub use secrets::{SecretProblem, SecretSource, SecretValues, SecretsError, resolve};
-pub use target::{Environment, login};
+pub use target::{Environment, POSTGRES_PASSWORD};

@@ -14,10 +14,14 @@ use super::identity::{IdentityError, KUBERNETES, Recorded};
 use super::kubeconfig::{KubeconfigOptions, Login};
 use super::kubeconfig_error::KubeconfigError;
 use super::kubernetes::KubernetesAccess;
-use super::secrets::SecretSource;
+use super::secrets::{SecretSource, resolve};
 use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget};
 use crate::model::notification::SecretRef;
+use crate::model::playbook::SecretDeclaration;
 use crate::model::run::TargetSpec;
+
+/// What the password of the database server is called where secrets have names. No playbook's secret can be called that.
+pub const POSTGRES_PASSWORD: &str = "postgres.password";
 
 /// Where a run acts.
 #[derive(Clone, Debug)]
@@ -76,6 +80,15 @@ impl Environment {
         Ok(Self { spec, secret_sources, connections: Arc::new(connections), definition: Some(Arc::new(definition)) })
     }
 
+    /// The password of its database server, where its source has one now. Whoever connects without is told by the server; `environment check` tells
+    /// what the source lacks. It has to be among the secrets that are kept out of texts.
+    pub fn postgres_password(&self) -> Option<SecretString> {
+        let source = self.definition.as_ref()?.postgres.as_ref()?.password.as_ref()?;
+        let declared = SecretDeclaration { name: POSTGRES_PASSWORD.to_owned(), env: None, help: None };
+        let values = resolve(&[declared], &BTreeMap::from([(POSTGRES_PASSWORD.to_owned(), source.into())])).ok()?;
+        values.get(POSTGRES_PASSWORD).cloned()
+    }
+
     /// Whether it is the simulated platform.
     pub fn is_sandbox(&self) -> bool {
         self.definition.is_none()
@@ -103,7 +116,7 @@ impl Environment {
 ///
 /// # Errors
 /// When the kubeconfig gives none.
-pub fn login(kubernetes: &KubernetesTarget) -> Result<Login, KubeconfigError> {
+fn login(kubernetes: &KubernetesTarget) -> Result<Login, KubeconfigError> {
     match &kubernetes.account {
         ClusterAccount::InCluster => Login::in_cluster(kubernetes.proxy.as_deref()),
         ClusterAccount::Context { name, kubeconfig } => Login::from_kubeconfig(&KubeconfigOptions {

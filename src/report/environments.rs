@@ -75,7 +75,12 @@ pub fn checks_table(rows: &[CheckRow], style: &Style) -> String {
         }
     }
     whole(&mut table, &[0, 1]);
-    lines(&table)
+    // What is painted begins with an escape sequence, so that no space could be taken off in front of it.
+    if let Some(column) = table.column_mut(0) {
+        column.set_padding((0, 1));
+    }
+    table.set_width(u16::try_from(style.width + 1).unwrap_or(u16::MAX));
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 /// Names and what belongs to them.
@@ -128,6 +133,15 @@ mod tests {
         let table = environments_table(&[row("staging", None), row("broken", Some("line 3: unknown key")), sandbox], &style());
         assert!(table.lines().all(|line| text::columns(line) <= 80), "{table}");
         assert!(table.contains("cannot be used"), "{table}");
+    }
+
+    #[test]
+    fn colours_move_nothing() {
+        let rows = [CheckRow { role: Role::Good, what: "uid".into(), text: "it is".into(), hint: Some("x".into()) }];
+        let colored = checks_table(&rows, &Style { color: true, ..style() });
+        assert!(colored.contains('\u{1b}'));
+        let plain: Vec<String> = console::strip_ansi_codes(&colored).lines().map(|line| line.trim_end().to_owned()).collect();
+        assert_eq!(plain.join("\n"), checks_table(&rows, &style()));
     }
 
     #[test]

@@ -556,7 +556,7 @@ fn a_new_environment_is_drafted_from_the_kubeconfig() {
     assert!(printed.stdout.contains(&cluster.uid), "{printed}");
     assert!(!stage.root().join("playbooks/environments").exists(), "nothing was written");
     let ran = stage.run_with(&["environment", "new", "staging"], &env).code(0);
-    ran.stdout_has("from now on a run names its environment: `--env staging`, or `--env sandbox`").has_nowhere(&cluster.token);
+    ran.stdout_has("From now on a run names its environment: `--env staging`, or `--env sandbox`").has_nowhere(&cluster.token);
     let file = stage.root().join("playbooks/environments/staging.yaml");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), printed.stdout);
     let checked = stage.run_with(&["environment", "check", "staging", "-o", "json"], &env).code(0).json();
