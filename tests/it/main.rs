@@ -4,6 +4,8 @@ mod cli_questions;
 mod cli_runs;
 mod commands;
 mod environments;
+mod environments_cli;
+mod environments_login;
 mod errors;
 mod errors_playbook;
 mod errors_store;
