@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::prepare::{Prepared, Request};
 use super::target::SANDBOX;
 use super::{App, AppError};
-use crate::environment::Environment;
+use crate::environment::{Environment, KubernetesAccess};
 use crate::model::notification::{Confirm, NotifyRule};
 use crate::model::preview::{Fact, Preview};
 use crate::planner;
@@ -34,8 +34,18 @@ pub struct Confirmation {
 
 impl Wishes {
     /// What this environment wants. The sandbox wants nothing.
-    pub fn of(_environment: &Environment) -> Self {
-        Self::default()
+    pub fn of(environment: &Environment) -> Self {
+        let Some(definition) = &environment.definition else { return Self::default() };
+        let mut facts = Vec::new();
+        if let Some(KubernetesAccess::Login(login)) = environment.connections.kubernetes() {
+            let mut fact = |name: &str, value: Option<&str>| {
+                facts.extend(value.map(|value| Fact { name: name.to_owned(), value: value.to_owned() }));
+            };
+            fact("context", login.context());
+            fact("cluster", Some(login.url()));
+            fact("account", login.user());
+        }
+        Self { confirm: definition.confirm, notify: definition.notify.clone(), facts }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{App, AppError};
 use crate::engine::lock_files::FileLocks;
 use crate::engine::ownership::{Owner, Ownership};
 use crate::engine::{Ended, Setup, Stay, Stop, drive};
-use crate::environment::{Connections, Environment};
+use crate::environment::Connections;
 use crate::machine::State;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Record};
@@ -86,10 +86,10 @@ impl App {
         let records = futures::executor::block_on(store.read(run, 0))?;
         let Some(Record { event: Event::RunCreated(spec), at, .. }) = records.first() else { return Err(self.damaged()) };
         let definition = Arc::new(futures::executor::block_on(store.definition(&spec.definition))?);
-        let environment = self.environment_of(spec.target.as_ref().map(|target| target.environment.as_str()))?;
+        let environment = self.environment_of_run(spec.target.as_ref().map(|target| target.environment.as_str()))?;
         if let (Some(environment), Some(target)) = (&environment, &spec.target) {
             // No run goes on against another target than the one it was started against.
-            self.runtime()?.block_on(environment.check_identity(&target.identity))?;
+            self.prove(environment, Some((&target.identity, run)))?;
         }
         let secrets = secrets_of(&definition, environment.as_ref())?;
         let connections =
@@ -149,12 +149,6 @@ impl App {
             Ok(result) => Ok(result?),
             Err(panic) => std::panic::resume_unwind(panic),
         }
-    }
-
-    fn environment_of(&self, name: Option<&str>) -> Result<Option<Environment>, AppError> {
-        let Some(name) = name else { return Ok(None) };
-        let known = self.environments().into_iter().chain([super::target::SANDBOX.to_owned()]).collect();
-        self.environment_named(name, known).map(Some)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::EngineError;
 use crate::engine::ownership::OwnershipError;
-use crate::environment::{IdentityError, SecretsError};
+use crate::environment::{IdentityError, KubeconfigError, SecretsError};
 use crate::model::change::ObjectRef;
 use crate::playbook::{BindError, LoadError};
 use crate::ports::journal::JournalError;
@@ -55,6 +55,17 @@ pub enum AppError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// The environment that a run was started in has no file any more.
+    #[error("the environment `{name}`, in which the run was started, has no file any more")]
+    EnvironmentGone {
+        /// Its name.
+        name: String,
+        /// Where the file would be.
+        file: PathBuf,
+    },
+    /// The kubeconfig gives no way to the cluster.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
     /// The playbook uses what this version has not.
     #[error("{what}")]
     NotSupported {
@@ -158,9 +169,11 @@ impl AppError {
             }
             Self::NoEnvironment { known } => format!("name one with `--env`: {}", known.join(", ")),
             Self::UnknownEnvironment { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::EnvironmentGone { file, .. } => format!("put {} back: a run goes on only where it was started", file.display()),
+            Self::Kubeconfig(error) => error.hint(),
             Self::NotSupported { hint, .. } => hint.clone(),
             Self::Secrets(_) => "a secret's value is never stored: it has to be there again for `runsheet resume`".to_owned(),
-            Self::Identity(error) => error.hint().to_owned(),
+            Self::Identity(error) => error.hint(),
             Self::Sandbox(_) => "`runsheet sandbox status` tells how it is; `runsheet sandbox reset` makes a new one".to_owned(),
             Self::Owned(error) => match error {
                 OwnershipError::Owned { run, .. } => format!(

@@ -6,6 +6,8 @@ mod by_hand;
 mod confirm;
 mod detach;
 mod drive;
+mod environment_check;
+mod environments;
 mod error;
 mod instruct;
 mod locations;
@@ -22,12 +24,14 @@ use std::sync::OnceLock;
 
 pub use confirm::Confirmation;
 pub use drive::Driving;
+pub use environment_check::{EnvironmentCheck, Finding, Verdict};
+pub use environments::{Draft, DraftOptions, ListedEnvironment};
 pub use error::AppError;
 pub(crate) use error::without_number;
 pub use instruct::Reply;
 pub use locations::Locations;
 pub use operator::operator;
-pub use playbooks::{Checked, catalogue, schema};
+pub use playbooks::{Checked, catalogue, environment_schema, schema};
 pub use prepare::{Prepared, Request};
 pub use step_files::{StepFile, tail};
 
@@ -47,12 +51,14 @@ pub struct App {
     pub locations: Locations,
     store: OnceLock<std::sync::Arc<Store>>,
     runtime: OnceLock<tokio::runtime::Runtime>,
+    /// The environment that was made last: its login is good for as long as its file says the same.
+    environment: std::sync::Mutex<Option<crate::environment::Environment>>,
 }
 
 impl App {
     /// An app at these places.
     pub fn new(locations: Locations) -> Self {
-        Self { locations, store: OnceLock::new(), runtime: OnceLock::new() }
+        Self { locations, store: OnceLock::new(), runtime: OnceLock::new(), environment: std::sync::Mutex::default() }
     }
 
     /// The store, opened to write (and made) where it is not open yet.

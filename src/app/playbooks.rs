@@ -137,3 +137,8 @@ pub fn catalogue() -> Result<Catalogue, AppError> {
 pub fn schema() -> Result<serde_json::Value, AppError> {
     Ok(playbook::schema(&catalogue()?))
 }
+
+/// The JSON Schema of environments' files, for editors; needs no root.
+pub fn environment_schema() -> serde_json::Value {
+    playbook::environment_schema()
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{App, AppError};
-use crate::environment::{Environment, SecretValues, resolve};
+use crate::environment::{Environment, POSTGRES_PASSWORD, SecretValues, resolve};
 use crate::machine;
 use crate::model::definition::Definition;
 use crate::model::id::RunId;
@@ -54,7 +54,7 @@ impl App {
         secrets_of(&definition, environment.as_ref())?;
         let target = environment.as_ref().map(|environment| environment.spec.clone());
         if let Some(environment) = &environment {
-            self.runtime()?.block_on(environment.check_identity(&environment.spec.identity))?;
+            self.prove(environment, None)?;
         }
         let (params, vars) =
             machine::start::bind(root, params, target.as_ref()).map_err(|why| AppError::Vars { playbook: root.name.clone(), why })?;
@@ -97,7 +97,12 @@ pub(super) fn secrets_of(definition: &Definition, environment: Option<&Environme
     let declared: Vec<SecretDeclaration> = declared.into_values().cloned().collect();
     let none = BTreeMap::new();
     let sources = environment.map_or(&none, |environment| &environment.secret_sources);
-    Ok(resolve(&declared, sources)?)
+    let mut secrets = resolve(&declared, sources)?;
+    if let Some(password) = environment.and_then(Environment::postgres_password) {
+        // Not for steps: so that it is kept out of every text.
+        secrets.insert(POSTGRES_PASSWORD, password);
+    }
+    Ok(secrets)
 }
 
 fn refuse_monitor(definition: &Definition) -> Result<(), AppError> {

@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use super::context::Globals;
-use super::{actions, answer, cancel, complete, exit_code, logs, resume, rollback, run, runs, sandbox, show, status, validate};
+use super::{
+    actions, answer, cancel, complete, environment, exit_code, logs, resume, rollback, run, runs, sandbox, schema, show, status, validate,
+};
 
 /// Runs operational runbooks: playbooks that can be interrupted, resumed and rolled back.
 #[derive(Debug, Parser)]
@@ -59,10 +61,13 @@ pub enum Command {
     Cancel(cancel::Args),
     /// Check playbooks: all mistakes, each with its place
     Validate(validate::Args),
-    /// Print the JSON Schema of playbooks, for editors
-    Schema,
+    /// Print the JSON Schema of playbooks or environments, for editors
+    Schema(schema::Args),
     /// List what steps can use, or print one action's page
     Actions(actions::Args),
+    /// Where runs act: list, show, check and draft environments
+    #[command(subcommand)]
+    Environment(environment::Command),
     /// The simulated platform that runs act on where no environment is set up
     #[command(subcommand)]
     Sandbox(sandbox::Command),

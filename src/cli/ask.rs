@@ -33,6 +33,18 @@ pub fn confirm(cx: &Context, question: &str) -> Result<(), Failure> {
     }
 }
 
+/// Asks for one of some names; `None` where nothing is chosen.
+///
+/// # Errors
+/// When the terminal cannot be asked.
+pub fn one_of(question: &str, names: Vec<String>) -> Result<Option<String>, Failure> {
+    match inquire::Select::new(question, names).prompt() {
+        Ok(name) => Ok(Some(name)),
+        Err(inquire::InquireError::OperationCanceled | inquire::InquireError::OperationInterrupted) => Ok(None),
+        Err(error) => Err(Failure::usage(format!("the terminal cannot be asked: {error}")).hint("name it on the command line")),
+    }
+}
+
 /// Asks for a reason where none was given.
 ///
 /// # Errors

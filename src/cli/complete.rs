@@ -51,6 +51,12 @@ pub fn playbooks(typed: &OsStr) -> Vec<CompletionCandidate> {
     fitting(typed, listed.into_iter().map(|listed| (listed.name, listed.summary)))
 }
 
+/// The environments of the root, and the sandbox.
+pub fn environments(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let listed = app().and_then(|app| app.list_environments().ok()).unwrap_or_default();
+    fitting(typed, listed.into_iter().map(|one| (one.name, one.summary)))
+}
+
 /// The actions.
 pub fn actions(typed: &OsStr) -> Vec<CompletionCandidate> {
     let Ok(catalogue) = crate::app::catalogue() else { return Vec::new() };

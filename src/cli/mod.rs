@@ -12,6 +12,7 @@ mod confirm;
 mod context;
 mod crash;
 mod drive;
+mod environment;
 pub mod exit_code;
 mod failure;
 mod instruct;
@@ -69,7 +70,7 @@ fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Show(args) => show::run(cx, args),
         Command::Logs(args) => logs::run(cx, args),
         Command::Validate(args) => validate::run(cx, args),
-        Command::Schema => schema::run(cx),
+        Command::Schema(args) => schema::run(cx, &args),
         Command::Actions(args) => actions::run(cx, args),
         Command::Completions(args) => complete::run(&args),
         Command::Run(args) => run::run(cx, args),
@@ -83,6 +84,7 @@ fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::MarkDone(args) => answer::mark_done(cx, args),
         Command::Rollback(args) => rollback::run(cx, args),
         Command::Cancel(args) => cancel::run(cx, args),
+        Command::Environment(command) => environment::run(cx, command),
         Command::Sandbox(command) => sandbox::run(cx, command),
     }
 }

@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.json", value_hint = clap::ValueHint::FilePath)]
     params_file: Option<PathBuf>,
     /// The environment to act on [default: the sandbox, while the root has no environment file]
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = ArgValueCompleter::new(complete::environments))]
     env: Option<String>,
     /// How many steps may be at work at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -83,7 +83,7 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     }
     params.extend(given);
     let request = Request { playbook: app.name_of(&args.playbook), params, environment: args.env, max_parallel: args.max_parallel };
-    let prepared = app.prepare(&request)?;
+    let prepared = super::environment::prepare(cx, &app, &request)?;
     confirm_run(cx, &app, &prepared, &request, args.confirm.as_deref())?;
     let run = app.create(&prepared)?;
     if args.detach {

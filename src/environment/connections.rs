@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::kubernetes::KubernetesAccess;
 use super::postgres::PostgresAccess;
+use super::credentials::CredentialsError;
+use super::kubernetes::{KubeClient, KubernetesAccess};
 
 /// The ways to a target's systems.
 #[derive(Default)]
@@ -17,7 +18,7 @@ pub struct Connections {
     pub(super) postgres: BTreeMap<String, PostgresAccess>,
     hosts: BTreeMap<String, SocketAddr>,
     confined: bool,
-    kube: Mutex<Option<kube::Client>>,
+    kube: Mutex<Option<KubeClient>>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -176,13 +177,28 @@ impl Connections {
     /// # Errors
     /// [`ConnectionError::NoKubernetes`], [`ConnectionError::Kubernetes`]
     pub fn kube_client(&self) -> Result<kube::Client, ConnectionError> {
+        self.kube().map(|kube| kube.client)
+    }
+
+    /// Gets the credentials for the cluster, where they have to be asked for: a plugin may take longer than any request does.
+    ///
+    /// # Errors
+    /// As [`kube_client`](Self::kube_client), and why there are no credentials.
+    pub async fn log_in(&self) -> Result<Result<(), CredentialsError>, ConnectionError> {
+        match self.kube()?.fresh {
+            Some(fresh) => Ok(fresh.client().await.map(drop)),
+            None => Ok(Ok(())),
+        }
+    }
+
+    fn kube(&self) -> Result<KubeClient, ConnectionError> {
         let access = self.kubernetes.as_ref().ok_or(ConnectionError::NoKubernetes)?;
         let mut made = self.kube.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*made {
-            return Ok(client.clone());
+        if let Some(kube) = &*made {
+            return Ok(kube.clone());
         }
-        let client = access.client().map_err(|why| ConnectionError::Kubernetes { url: access.url().to_owned(), why })?;
-        *made = Some(client.clone());
-        Ok(client)
+        let kube = access.client().map_err(|why| ConnectionError::Kubernetes { url: access.url().to_owned(), why })?;
+        *made = Some(kube.clone());
+        Ok(kube)
     }
 }

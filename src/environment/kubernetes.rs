@@ -3,12 +3,16 @@
 //! Must not try anything again and must not judge: whether a failure left an effect is the caller's to say. Invariant: each request ends within
 //! its timeout, and an answer takes bounded memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use secrecy::SecretString;
 use serde_json::Value;
+
+use super::credentials::{CredentialsError, Fresh, Waiting};
+use super::kubeconfig::Login;
 
 /// The largest answer that is read, in bytes. (An object has at most 1.5 MiB in etcd; a page of 500 pods a few MiB.)
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -23,6 +27,8 @@ pub enum KubernetesAccess {
         /// The token.
         token: SecretString,
     },
+    /// As a kubeconfig or a Pod's account says.
+    Login(Box<Login>),
 }
 
 impl KubernetesAccess {
@@ -30,6 +36,7 @@ impl KubernetesAccess {
     pub fn url(&self) -> &str {
         match self {
             Self::Token { url, .. } => url,
+            Self::Login(login) => login.url(),
         }
     }
 
@@ -37,9 +44,15 @@ impl KubernetesAccess {
     ///
     /// # Errors
     /// Why no client can be made of this, for people.
-    pub(super) fn client(&self) -> Result<kube::Client, String> {
+    pub(super) fn client(&self) -> Result<KubeClient, String> {
         super::tls::install();
-        let Self::Token { url, token } = self;
+        let (url, token) = match self {
+            Self::Token { url, token } => (url, token),
+            Self::Login(login) => {
+                let fresh = Fresh::new((**login).clone());
+                return Ok(KubeClient { client: fresh.handle(), fresh: Some(fresh) });
+            }
+        };
         let uri: http::Uri = url.parse().map_err(|error| format!("`{url}` is not a URL: {error}"))?;
         let plain = uri.scheme_str() == Some("http");
         let mut config = kube::Config::new(uri);
@@ -55,8 +68,16 @@ impl KubernetesAccess {
             // Plain HTTP must not depend on certificates on this machine.
             config.root_cert = Some(Vec::new());
         }
-        kube::Client::try_from(config).map_err(|error| error.to_string())
+        let client = kube::Client::try_from(config).map_err(|error| error.to_string())?;
+        Ok(KubeClient { client, fresh: None })
     }
+}
+
+/// A client, and what renews its credentials where they have to be.
+#[derive(Clone)]
+pub(super) struct KubeClient {
+    pub(super) client: kube::Client,
+    pub(super) fresh: Option<Arc<Fresh>>,
 }
 
 /// A request to be sent.
@@ -99,6 +120,9 @@ pub enum KubeError {
         /// Why.
         why: String,
     },
+    /// There are no credentials to send it with; certainly nothing was sent.
+    #[error("{0}")]
+    Credentials(CredentialsError),
     /// No answer within the timeout.
     #[error("the Kubernetes API did not answer within {} s", after.as_secs_f32())]
     TimedOut {
@@ -123,11 +147,18 @@ impl KubeCall {
     /// [`KubeError`], where no whole answer came. An answer of status 500 is an answer.
     pub async fn send(self, client: &kube::Client) -> Result<KubeReply, KubeError> {
         let timeout = self.timeout;
-        tokio::time::timeout(timeout, self.exchange(client)).await.unwrap_or(Err(KubeError::TimedOut { after: timeout }))
+        let waiting = Waiting::default();
+        match tokio::time::timeout(timeout, self.exchange(client, waiting.clone())).await {
+            Ok(answered) => answered,
+            // Nothing is sent before the credentials are there.
+            Err(_) if waiting.is_set() => Err(KubeError::Credentials(CredentialsError::StillAsking)),
+            Err(_) => Err(KubeError::TimedOut { after: timeout }),
+        }
     }
 
-    async fn exchange(self, client: &kube::Client) -> Result<KubeReply, KubeError> {
-        let mut request = Request::builder().method(self.method).uri(self.path).header(header::ACCEPT, "application/json");
+    async fn exchange(self, client: &kube::Client, waiting: Waiting) -> Result<KubeReply, KubeError> {
+        let mut request =
+            Request::builder().method(self.method).uri(self.path).extension(waiting).header(header::ACCEPT, "application/json");
         let body = match self.body {
             None => Vec::new(),
             Some((media, value)) => {
@@ -152,15 +183,18 @@ impl KubeCall {
 pub(crate) fn not_answered(error: &kube::Error) -> KubeError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {
+        if let Some(error) = inner.downcast_ref::<CredentialsError>() {
+            return KubeError::Credentials(error.clone());
+        }
         if inner.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) {
-            return KubeError::NotSent { why: chain(inner) };
+            return KubeError::NotSent { why: super::tls::explained(chain(inner)) };
         }
         source = inner.source();
     }
     match error {
         kube::Error::Auth(_) | kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => KubeError::NotSent { why: chain(error) },
         // Its own words only say which layer it came from.
-        _ => KubeError::Cut { why: chain(std::error::Error::source(error).unwrap_or(error)) },
+        _ => KubeError::Cut { why: super::tls::explained(chain(std::error::Error::source(error).unwrap_or(error))) },
     }
 }
 
@@ -206,7 +240,7 @@ mod tests {
                 std::future::pending::<()>().await;
             }
         });
-        KubernetesAccess::Token { url, token: "a-token".to_owned().into() }.client().unwrap()
+        KubernetesAccess::Token { url, token: "a-token".to_owned().into() }.client().unwrap().client
     }
 
     async fn sent(answer: &'static str, stays: bool) -> Result<KubeReply, KubeError> {
@@ -242,7 +276,7 @@ mod tests {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
             while stream.write_all(&[b' '; 65536]).await.is_ok() {}
         });
-        let client = KubernetesAccess::Token { url, token: "a-token".to_owned().into() }.client().unwrap();
+        let client = KubernetesAccess::Token { url, token: "a-token".to_owned().into() }.client().unwrap().client;
         assert_eq!(KubeCall::get("/version", Duration::from_secs(20)).send(&client).await.unwrap_err(), KubeError::TooLarge);
     }
 }

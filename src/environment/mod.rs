@@ -4,21 +4,29 @@
 //! a secret's value anywhere, `Debug` included.
 
 mod connections;
+mod credentials;
+mod exec_plugin;
 mod http;
 mod identity;
+mod kubeconfig;
+mod kubeconfig_error;
 mod kubernetes;
 pub(crate) mod postgres;
+mod proxy;
 mod redactor;
 mod secrets;
 mod target;
 pub mod tls;
 
 pub use connections::{ConnectionError, Connections};
+pub use credentials::CredentialsError;
 pub use http::{HttpOptions, HttpRoute};
-pub use identity::{IdentityError, KUBERNETES};
 pub(crate) use kubernetes::{chain as error_chain, not_answered as kube_not_answered};
+pub use identity::{IdentityError, KUBERNETES, Recorded};
+pub use kubeconfig::{KubeconfigOptions, Login};
+pub use kubeconfig_error::KubeconfigError;
 pub use kubernetes::{KubeCall, KubeError, KubeReply, KubernetesAccess};
 pub use postgres::{PostgresAccess, PostgresError, PostgresSession, PostgresTls};
 pub use redactor::{Redactor, forms_of};
 pub use secrets::{SecretProblem, SecretSource, SecretValues, SecretsError, resolve};
-pub use target::Environment;
+pub use target::{Environment, POSTGRES_PASSWORD};

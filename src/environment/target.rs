@@ -10,11 +10,19 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::connections::Connections;
-use super::identity::{IdentityError, KUBERNETES};
+use super::identity::{IdentityError, KUBERNETES, Recorded};
+use super::kubeconfig::{KubeconfigOptions, Login};
+use super::kubeconfig_error::KubeconfigError;
 use super::kubernetes::KubernetesAccess;
 use super::postgres::{POSTGRES_PORT, PostgresAccess, PostgresTls};
-use super::secrets::SecretSource;
+use super::secrets::{SecretSource, resolve};
+use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, PostgresTarget};
+use crate::model::notification::SecretRef;
+use crate::model::playbook::SecretDeclaration;
 use crate::model::run::TargetSpec;
+
+/// What the password of the database server is called where secrets have names. No playbook's secret can be called that.
+pub const POSTGRES_PASSWORD: &str = "postgres.password";
 
 /// Where a run acts.
 #[derive(Clone, Debug)]
@@ -25,6 +33,8 @@ pub struct Environment {
     pub secret_sources: BTreeMap<String, SecretSource>,
     /// How its systems are reached.
     pub connections: Arc<Connections>,
+    /// What its file says; `None` for the sandbox.
+    pub definition: Option<Arc<EnvironmentDefinition>>,
 }
 
 impl Environment {
@@ -55,15 +65,100 @@ impl Environment {
             },
             secret_sources: BTreeMap::from([("service_token".to_owned(), SecretSource::Value(service_token))]),
             connections: Arc::new(connections),
+            definition: None,
         }
     }
 
-    /// Compares what the target says it is with what a run recorded.
+    /// What a file says. Reads the kubeconfig; reaches nothing.
+    ///
+    /// # Errors
+    /// When the kubeconfig gives no way to the cluster.
+    pub fn of(definition: EnvironmentDefinition) -> Result<Self, KubeconfigError> {
+        let mut connections = Connections::new();
+        let mut identity = Map::new();
+        if let Some(kubernetes) = &definition.kubernetes {
+            connections = connections.with_kubernetes(KubernetesAccess::Login(Box::new(login(kubernetes)?)));
+            identity.insert(KUBERNETES.to_owned(), Value::String(kubernetes.cluster_uid.clone()));
+        }
+        if let Some(postgres) = &definition.postgres {
+            connections = connections.with_postgres("postgres", access(postgres));
+        }
+        let spec = TargetSpec { environment: definition.name.clone(), identity, values: definition.target_values() };
+        let secret_sources = definition.secrets.iter().map(|(name, source)| (name.clone(), source.into())).collect();
+        Ok(Self { spec, secret_sources, connections: Arc::new(connections), definition: Some(Arc::new(definition)) })
+    }
+
+    /// The password of its database server, where its source has one now. Whoever connects without is told by the server; `environment check` tells
+    /// what the source lacks. It has to be among the secrets that are kept out of texts.
+    pub fn postgres_password(&self) -> Option<SecretString> {
+        password(self.definition.as_ref()?.postgres.as_ref()?)
+    }
+
+    /// Whether it is the simulated platform.
+    pub fn is_sandbox(&self) -> bool {
+        self.definition.is_none()
+    }
+
+    /// Compares what the target says it is with what its file says, and with what a run recorded where there is one: in this order, so that a wrong
+    /// file is named first. `file` is the file as people know it.
     ///
     /// # Errors
     /// [`IdentityError`]
-    pub async fn check_identity(&self, recorded: &Map<String, Value>) -> Result<(), IdentityError> {
-        self.connections.check_identity(recorded).await
+    pub async fn prove_identity(&self, file: &str, run: Option<(&Map<String, Value>, &str)>) -> Result<(), IdentityError> {
+        let live = if self.connections.kubernetes().is_some() { Some(self.connections.cluster_uid().await?) } else { None };
+        let line =
+            self.definition.as_ref().and_then(|definition| definition.kubernetes.as_ref()).map(|kubernetes| kubernetes.cluster_uid_line);
+        let by = Recorded::InFile(line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")));
+        self.connections.compare(&self.spec.identity, &by, live.as_deref()).await?;
+        match run {
+            Some((recorded, run)) => self.connections.compare(recorded, &Recorded::ByRun(run.to_owned()), live.as_deref()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn password(postgres: &PostgresTarget) -> Option<SecretString> {
+    let declared = SecretDeclaration { name: POSTGRES_PASSWORD.to_owned(), env: None, help: None };
+    let source = postgres.password.as_ref()?.into();
+    let values = resolve(&[declared], &BTreeMap::from([(POSTGRES_PASSWORD.to_owned(), source)])).ok()?;
+    values.get(POSTGRES_PASSWORD).cloned()
+}
+
+/// The way to a database server that a file describes.
+fn access(postgres: &PostgresTarget) -> PostgresAccess {
+    PostgresAccess {
+        host: postgres.host.clone(),
+        port: postgres.port,
+        user: postgres.user.clone(),
+        database: postgres.database.clone(),
+        tls: postgres.tls,
+        ca_file: postgres.ca_file.clone(),
+        password: password(postgres),
+    }
+}
+
+/// The way to a cluster that a file describes.
+///
+/// # Errors
+/// When the kubeconfig gives none.
+fn login(kubernetes: &KubernetesTarget) -> Result<Login, KubeconfigError> {
+    match &kubernetes.account {
+        ClusterAccount::InCluster => Login::in_cluster(kubernetes.proxy.as_deref()),
+        ClusterAccount::Context { name, kubeconfig } => Login::from_kubeconfig(&KubeconfigOptions {
+            context: Some(name.clone()),
+            file: kubeconfig.clone(),
+            proxy: kubernetes.proxy.clone(),
+            exec_timeout: kubernetes.exec_timeout.0,
+        }),
+    }
+}
+
+impl From<&SecretRef> for SecretSource {
+    fn from(source: &SecretRef) -> Self {
+        match source {
+            SecretRef::Env(name) => Self::Env(name.clone()),
+            SecretRef::File(path) => Self::File(path.clone()),
+        }
     }
 }
 

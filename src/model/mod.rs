@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod change;
 pub mod definition;
 pub mod duration;
+pub mod environment;
 pub mod event;
 pub mod id;
 pub mod inputs;

@@ -1,6 +1,6 @@
 //! Text in, `Playbook` and diagnostics out; and the language's JSON Schema.
 //!
-//! Architecture invariant: this module starts nothing and writes nothing; the only files it reads are playbooks. Nothing outside it knows YAML.
+//! Architecture invariant: this module starts nothing and writes nothing; the only files it reads are playbooks and environments. Nothing outside it knows YAML.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -11,12 +11,14 @@
 //! | `bind` | what was given to the parameters of a run |
 //! | `diagnostics`, `render` | what is wrong, and how people see it |
 //! | `schema` | the language for editors |
+//! | `environment_file` | the files of environments, read with the same parts |
 
 mod bind;
 mod check;
 mod construct;
 mod definition;
 mod diagnostics;
+mod environment_file;
 mod graph;
 mod header;
 mod input_schema;
@@ -37,6 +39,7 @@ mod tests;
 pub use bind::{BindError, bind, bind_values};
 pub use definition::{LoadError, load_definition};
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use environment_file::{DraftedEnvironment, NO_UID, draft_environment, environment_schema, load_environment};
 pub use list::{Listed, list};
 pub use load::{load, load_text};
 pub use render::render;

@@ -6,6 +6,7 @@
 //! Architecture invariant: nothing here decides anything or reads a journal; `report` depends on `model` alone (`tests/it/layers.rs`).
 
 pub mod commands;
+pub mod environments;
 pub mod error;
 mod fold;
 pub mod frame;

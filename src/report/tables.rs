@@ -108,7 +108,7 @@ pub fn list_table(rows: &[ListRow], style: &Style) -> String {
     lines(&table)
 }
 
-fn table(style: &Style) -> Table {
+pub(super) fn table(style: &Style) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     // Every cell has a space on either side; the first and the last of a line are taken off.
@@ -121,7 +121,7 @@ fn table(style: &Style) -> Table {
     table
 }
 
-fn painted(text: &str, role: Role) -> Cell {
+pub(super) fn painted(text: &str, role: Role) -> Cell {
     let cell = Cell::new(text);
     match role {
         Role::Good => cell.fg(Color::DarkGreen),
@@ -132,7 +132,7 @@ fn painted(text: &str, role: Role) -> Cell {
     }
 }
 
-fn lines(table: &Table) -> String {
+pub(super) fn lines(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
     lines.join("\n")
 }

@@ -89,6 +89,7 @@ impl Trouble {
         match self {
             Self::Silent(error @ KubeError::NotSent { .. }) => Failure::transient(format!("{asked}: {error}"))
                 .hint("check that the cluster is up and reachable from here: `kubectl get --raw /readyz`"),
+            Self::Silent(KubeError::Credentials(error)) => Failure::transient(format!("{asked}: {error}")).hint(error.hint()),
             Self::Silent(error @ (KubeError::TimedOut { .. } | KubeError::Cut { .. })) => Failure::transient(format!("{asked}: {error}")),
             Self::Silent(error @ KubeError::TooLarge) => Failure::permanent(format!("{asked}: {error}")),
             Self::Garbled { what } => Failure::permanent(format!("{asked}: the answer is not one of the Kubernetes API: {what}"))
@@ -101,7 +102,7 @@ impl Trouble {
     pub(super) fn of_write(&self, asked: Asked<'_>) -> Applied {
         let failure = self.failure(asked);
         let sure = match self {
-            Self::Silent(KubeError::NotSent { .. }) => true,
+            Self::Silent(KubeError::NotSent { .. } | KubeError::Credentials(_)) => true,
             Self::Silent(KubeError::TimedOut { .. } | KubeError::Cut { .. } | KubeError::TooLarge) | Self::Garbled { .. } => false,
             Self::Refused { status: 408, .. } => false,
             // An API server that sheds load says when to come back, and has done nothing.

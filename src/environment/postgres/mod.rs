@@ -12,6 +12,8 @@ mod tls;
 pub use error::PostgresError;
 pub use session::PostgresSession;
 
+pub use crate::model::environment::PostgresTls;
+
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -21,18 +23,6 @@ use super::connections::{ConnectionError, Connections};
 
 /// PostgreSQL's own port.
 pub const POSTGRES_PORT: u16 = 5432;
-
-/// How a connection is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PostgresTls {
-    /// Not at all: only to an address of this machine.
-    Disable,
-    /// Encrypted, to whoever answers: a server in between is not noticed.
-    Require,
-    /// Encrypted, and the server's certificate is checked, its host name too.
-    #[default]
-    VerifyFull,
-}
 
 /// A PostgreSQL server, with one database and one user.
 #[derive(Clone, Debug)]

@@ -62,10 +62,10 @@ impl Connections {
     pub async fn postgres_session(&self, access: &PostgresAccess, within: Duration) -> Result<PostgresSession, PostgresError> {
         let limits = Limits { connect: CONNECT.min(within), statement: STATEMENT.min(within) };
         let late = || PostgresError::TimedOut { place: access.place(), what: "let us in", after: limits.connect };
-        tokio::time::timeout(limits.connect, self.log_in(access, limits)).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(limits.connect, self.connect_to(access, limits)).await.unwrap_or_else(|_| Err(late()))
     }
 
-    async fn log_in(&self, access: &PostgresAccess, limits: Limits) -> Result<PostgresSession, PostgresError> {
+    async fn connect_to(&self, access: &PostgresAccess, limits: Limits) -> Result<PostgresSession, PostgresError> {
         let addresses = self.postgres_addresses(access).await?;
         if access.tls == PostgresTls::Disable && !addresses.iter().all(|address| address.ip().is_loopback()) {
             return Err(ConnectionError::PlainPostgres { host: access.host.clone() }.into());
