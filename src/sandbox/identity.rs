@@ -20,6 +20,12 @@ pub(crate) struct Identity {
     pub(crate) cluster_uid: String,
     pub(crate) admin_token: String,
     pub(crate) service_token: String,
+    /// The token of the account that reads only; empty in a folder of before there was one.
+    #[serde(default)]
+    pub(crate) viewer_token: String,
+    /// A token that the cluster no longer takes; empty in a folder of before there was one.
+    #[serde(default)]
+    pub(crate) expired_token: String,
     pub(crate) port: u16,
 }
 
@@ -47,10 +53,21 @@ fn token() -> String {
 impl Identity {
     /// The identity in `dir`, made at the first time.
     pub(crate) fn load_or_make(dir: &Path) -> Result<Self, SandboxError> {
-        if let Some(identity) = persist::load(dir, persist::IDENTITY)? {
-            return Ok(identity);
-        }
-        let identity = Self { cluster_uid: Uuid::now_v7().to_string(), admin_token: token(), service_token: token(), port: 0 };
+        let loaded: Option<Self> = persist::load(dir, persist::IDENTITY)?;
+        let mut identity = match loaded {
+            Some(identity) if !identity.viewer_token.is_empty() && !identity.expired_token.is_empty() => return Ok(identity),
+            Some(identity) => identity,
+            None => Self {
+                cluster_uid: Uuid::now_v7().to_string(),
+                admin_token: token(),
+                service_token: token(),
+                viewer_token: String::new(),
+                expired_token: String::new(),
+                port: 0,
+            },
+        };
+        identity.viewer_token = token();
+        identity.expired_token = token();
         identity.save(dir)?;
         Ok(identity)
     }

@@ -3,18 +3,27 @@
 //! It must not know of connections, files or faults on requests. Invariant: what a client sees is what the real API server would show for
 //! these objects, in the same shapes.
 
+pub(crate) mod accounts;
+pub(crate) mod admit;
 pub(crate) mod api;
 pub(crate) mod controller;
+pub(crate) mod delete;
 pub(crate) mod deployment;
 pub(crate) mod discovery;
 pub(crate) mod list;
+pub(crate) mod managed_fields;
+pub(crate) mod meddle;
 pub(crate) mod namespace;
+pub(crate) mod openapi;
 pub(crate) mod patch;
 pub(crate) mod pod;
 pub(crate) mod resource;
+pub(crate) mod schema;
 pub(crate) mod selector;
 pub(crate) mod status_error;
 pub(crate) mod store;
+pub(crate) mod strategic;
+pub(crate) mod table;
 pub(crate) mod watch;
 pub(crate) mod write;
 
