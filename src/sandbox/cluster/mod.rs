@@ -42,6 +42,7 @@ pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64) -> Store {
         store.put(Resource::Namespaces, namespace::object(name, &uid, &created), None);
     }
     store.put(Resource::Deployments, deployment::initial(&Uuid::now_v7().to_string(), &created), None);
+    managed_fields::claim_all(&mut store, "kubectl-client-side-apply", &created);
     // The two Pods are brought up in the past, so that they are ready now.
     let faults = super::fault::FaultSet::default();
     let mut past = Moment { now: now.saturating_sub(60_000), speed: 1.0 };

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::resource::Resource;
 use super::status_error::ApiError;
-use super::store::text;
+use super::store::{Store, text};
 
 /// Reads what a client sent as the typed object, which drops unknown fields, fills the defaults and validates it.
 ///
@@ -36,6 +36,29 @@ pub(crate) fn admit(resource: Resource, object: &Value, on_mismatch: impl Fn(Str
     defaults::fill(resource, &mut admitted);
     validate::validate(resource, &admitted).into_result(resource, &admitted)?;
     Ok(admitted)
+}
+
+/// A stored object as the API serves it: typed, with today's defaults. What its type cannot read stays as it is.
+pub(crate) fn as_served(resource: Resource, stored: &Value) -> Value {
+    let Ok(mut served) = typed::round_trip(resource, stored) else { return stored.clone() };
+    if quantity::canonical_in(&mut served).is_err() {
+        return stored.clone();
+    }
+    if resource.has_status() && !served["status"].is_object() {
+        served["status"] = json!({});
+    }
+    defaults::fill(resource, &mut served);
+    served
+}
+
+/// Brings what an earlier version stored to how the API serves it now. Pods stay as they were born.
+pub(crate) fn upgrade(store: &mut Store) {
+    for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Pods) {
+        let objects: Vec<Value> = store.list(resource, None).map(|entry| as_served(resource, &entry.object)).collect();
+        for object in objects {
+            store.amend(resource, object);
+        }
+    }
 }
 
 /// What a part of an object holds of the fields that its kind declares, without defaults.

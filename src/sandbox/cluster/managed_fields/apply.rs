@@ -47,9 +47,8 @@ pub(crate) fn apply(
     for managed in &managers.0 {
         kept = kept.and(&managed.fields);
     }
-    // The deepest first, so that an element is gone only when nobody holds a part of it.
-    let gone: Vec<&Path> = last.iter().filter(|path| !kept.contains(path)).collect();
-    for path in gone.into_iter().rev() {
+    // An element before its parts: without its key it would not be found. It goes only when nobody holds a part of it.
+    for path in last.iter().filter(|path| !kept.contains(path)) {
         if !kept.iter().any(|held| held.starts_with(path)) {
             remove(resource, &mut merged, path, "");
         }

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::admit;
 use super::resource::Resource;
-use super::store::text;
+use super::store::{Entry, Store, text};
 use field_set::{FieldSet, Leaves, leaves};
 
 /// How a manager wrote.
@@ -165,6 +166,50 @@ pub(crate) fn update(resource: Resource, stored: &Value, wanted: &mut Value, man
 pub(crate) fn create(resource: Resource, object: &mut Value, managed: &Value, manager: &Manager, now: &str) {
     let fields: FieldSet = leaves(resource, managed).into_keys().collect();
     Managers(vec![Managed { manager: manager.clone(), time: now.to_owned(), fields }]).write(object);
+}
+
+/// The kinds of a fresh cluster that somebody has applied from files.
+const APPLIED: [Resource; 7] = [
+    Resource::Services,
+    Resource::ConfigMaps,
+    Resource::ResourceQuotas,
+    Resource::Deployments,
+    Resource::StatefulSets,
+    Resource::HorizontalPodAutoscalers,
+    Resource::PodDisruptionBudgets,
+];
+
+/// The annotation in which `kubectl apply` keeps what it applied last.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Makes what is in a fresh cluster look as if `kubectl apply` had made it, by the manager `name`.
+pub(crate) fn claim_all(store: &mut Store, name: &str, now: &str) {
+    for resource in APPLIED {
+        let entries: Vec<Entry> =
+            store.list(resource, None).filter(|entry| entry.object["metadata"]["managedFields"].is_null()).cloned().collect();
+        for entry in entries {
+            let mut applied = Value::clone(&entry.object);
+            if let Some(members) = applied.as_object_mut() {
+                members.shift_remove("status");
+            }
+            if let Some(metadata) = applied["metadata"].as_object_mut() {
+                metadata.retain(|name, _| matches!(name.as_str(), "name" | "namespace" | "labels"));
+                metadata.insert("annotations".to_owned(), json!({}));
+            }
+            let mut object = admit::as_served(resource, &entry.object);
+            if !object["metadata"]["annotations"].is_object() {
+                object["metadata"]["annotations"] = json!({});
+            }
+            // As kubectl writes it, with a line's end.
+            object["metadata"]["annotations"][LAST_APPLIED] = json!(format!("{applied}\n"));
+            let mut managed = object.clone();
+            if let Some(members) = managed.as_object_mut() {
+                members.shift_remove("status");
+            }
+            create(resource, &mut object, &managed, &Manager::new(name, Operation::Update, resource), now);
+            store.put(resource, object, entry.life);
+        }
+    }
 }
 
 /// The managers without the times, to see whether a write changed who manages what.
