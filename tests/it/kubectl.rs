@@ -52,7 +52,7 @@ impl Kubectl {
     /// Goes on as this account.
     fn account(&self, account: &str) {
         let ran = self.stage.run(&["sandbox", "kubeconfig", "--account", account]).code(0);
-        std::fs::write(self.file("kubeconfig"), ran.out()).expect("a kubeconfig");
+        std::fs::write(self.file("kubeconfig"), ran.stdout).expect("a kubeconfig");
     }
 
     fn command(&self, words: &[&str]) -> Command {
