@@ -31,7 +31,7 @@ pub(crate) fn answer(path: &str, host: &str) -> Option<Value> {
         "/api/v1" => Some(resources("v1")),
         _ => {
             let rest = path.strip_prefix("/apis/")?;
-            let found = groups().into_iter().find_map(|(group, version)| {
+            groups().into_iter().find_map(|(group, version)| {
                 if rest == group {
                     let mut found = described(group, version);
                     found["kind"] = json!("APIGroup");
@@ -40,8 +40,7 @@ pub(crate) fn answer(path: &str, host: &str) -> Option<Value> {
                 }
                 let group_version = format!("{group}/{version}");
                 (rest == group_version).then(|| resources(&group_version))
-            });
-            found
+            })
         }
     }
 }

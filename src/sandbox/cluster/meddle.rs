@@ -24,7 +24,7 @@ pub(crate) fn meddle(world: &mut World, caller: &Caller, object: &str, name: &st
         [kind, name] => ("", *kind, *name),
         _ => return Err(format!("`{object}` is not an object such as production/deployment/ticket-service")),
     };
-    let resource = Resource::of_label(kind).filter(|resource| resource.namespaced() == !namespace.is_empty());
+    let resource = Resource::of_label(kind).filter(|resource| resource.namespaced() != namespace.is_empty());
     let resource = resource.ok_or_else(|| {
         let kinds: Vec<String> = Resource::ALL.into_iter().map(Resource::label).collect();
         format!("`{object}` is not an object such as production/deployment/ticket-service; the kinds are {}", kinds.join(", "))

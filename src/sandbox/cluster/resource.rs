@@ -5,6 +5,7 @@
 
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::enum_variant_names, reason = "a ResourceQuota is called so in Kubernetes")]
 pub(crate) enum Resource {
     Namespaces,
     Nodes,

@@ -99,11 +99,6 @@ impl ApiError {
         Self::new(403, "Forbidden", format!("{}{quoted} is forbidden: {why}", resource.qualified())).about(resource, name)
     }
 
-    /// An account that may not use a path that names no kind.
-    pub(crate) fn path_not_allowed(why: &str) -> Self {
-        Self::new(403, "Forbidden", format!("forbidden: {why}"))
-    }
-
     pub(crate) fn already_exists(resource: Resource, name: &str) -> Self {
         Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", resource.qualified())).about(resource, name)
     }

@@ -105,22 +105,16 @@ fn immutable(resource: Resource, stored: &Value, wanted: &Value) -> Problems {
             }
         }
         Resource::Services if old["type"] != "ExternalName" && new["type"] != "ExternalName" => frozen("clusterIP"),
-        Resource::StatefulSets => {
-            if without(old, &STATEFUL) != without(new, &STATEFUL) {
-                let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
-                problems.forbidden("spec", why);
-            }
+        Resource::StatefulSets if without(old, &STATEFUL) != without(new, &STATEFUL) => {
+            let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+            problems.forbidden("spec", why);
         }
-        Resource::Pods => {
-            if pod_frame(old) != pod_frame(new) {
-                let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-                problems.forbidden("spec", why);
-            }
+        Resource::Pods if pod_frame(old) != pod_frame(new) => {
+            let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+            problems.forbidden("spec", why);
         }
-        Resource::EndpointSlices => {
-            if stored["addressType"] != wanted["addressType"] {
-                problems.invalid("addressType", &wanted["addressType"], "field is immutable");
-            }
+        Resource::EndpointSlices if stored["addressType"] != wanted["addressType"] => {
+            problems.invalid("addressType", &wanted["addressType"], "field is immutable");
         }
         Resource::ConfigMaps if stored["immutable"] == true => {
             for field in ["immutable", "data", "binaryData"] {
