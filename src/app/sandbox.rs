@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{App, AppError};
 pub use crate::sandbox::fault::{Standing, USAGE};
 use crate::sandbox::{self, Options, fault};
-pub use crate::sandbox::{Effect, Fault, SandboxError, Status, Usage};
+pub use crate::sandbox::{Account, Effect, Fault, Kubeconfig, SandboxError, Status, Usage};
 
 /// Serves the sandbox of a folder in this process until it is told to stop, or nobody used it for `idle`. `speed`: by how much Pods come and go
 /// faster than usual.
@@ -102,6 +102,14 @@ impl App {
     /// [`AppError::Sandbox`]
     pub fn sandbox_status(&self) -> Result<Status, AppError> {
         Ok(self.runtime()?.block_on(sandbox::status(&self.locations.sandbox()))?)
+    }
+
+    /// The kubeconfig of an account of the running sandbox.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_kubeconfig(&self, account: Account) -> Result<Kubeconfig, AppError> {
+        Ok(self.runtime()?.block_on(sandbox::kubeconfig(&self.locations.sandbox(), account))?)
     }
 
     /// Puts the sandbox back to how it was at first.

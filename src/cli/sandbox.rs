@@ -9,7 +9,7 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use crate::app::App;
-use crate::app::sandbox::{Fault, Status, USAGE, Usage};
+use crate::app::sandbox::{Account, Fault, Status, USAGE, Usage};
 use crate::report::{Role, text};
 
 /// The commands of `sandbox`.
@@ -32,6 +32,15 @@ pub enum Command {
     Fault(FaultCommand),
     /// List what requests changed in it
     Effects,
+    /// Print a kubeconfig by which kubectl reaches it
+    ///
+    /// It holds the token of the account, which opens this sandbox and nothing else.
+    #[command(after_help = KUBECONFIG_HELP)]
+    Kubeconfig {
+        /// Whose it is: `viewer` reads all and writes nothing, the token of `expired` is refused
+        #[arg(long, value_enum, default_value_t = AccountName::Admin)]
+        account: AccountName,
+    },
     /// Serve it in this process
     #[command(hide = true)]
     Serve {
@@ -48,6 +57,33 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         idle: u64,
     },
+}
+
+const KUBECONFIG_HELP: &str = "\
+Example:
+  runsheet sandbox up
+  runsheet sandbox kubeconfig > sandbox.yaml
+  kubectl --kubeconfig sandbox.yaml get deployments";
+
+/// The accounts of the sandbox's cluster.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum AccountName {
+    /// May do everything
+    Admin,
+    /// Reads everything, writes nothing
+    Viewer,
+    /// Is refused
+    Expired,
+}
+
+impl From<AccountName> for Account {
+    fn from(name: AccountName) -> Self {
+        match name {
+            AccountName::Admin => Self::Admin,
+            AccountName::Viewer => Self::Viewer,
+            AccountName::Expired => Self::Expired,
+        }
+    }
 }
 
 /// The commands of `sandbox fault`.
@@ -83,6 +119,10 @@ pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Reset => {
             cx.app()?.sandbox_reset()?;
             say(cx, "The sandbox is as it was at first.", || json!({ "reset": true }));
+        }
+        Command::Kubeconfig { account } => {
+            let found = cx.app()?.sandbox_kubeconfig(account.into())?;
+            say(cx, found.yaml().trim_end(), || found.json());
         }
         Command::Effects => effects(cx, &cx.app()?)?,
         Command::Fault(command) => fault(cx, &cx.app()?, command)?,

@@ -3,6 +3,8 @@
 //! It must not hold the connection. Invariant: a token is only compared, never copied into anything that is written.
 
 use axum::body::Bytes;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, header, request::Parts};
 
 /// Who sent a request, as the effect log names them.
@@ -20,6 +22,7 @@ pub(crate) struct Call {
     pub(crate) host: String,
     pub(crate) path: String,
     pub(crate) content_type: String,
+    pub(crate) accept: String,
     pub(crate) body: Bytes,
     pub(crate) caller: Caller,
     authorization: String,
@@ -57,6 +60,7 @@ impl Call {
             host: host_of(parts),
             path,
             content_type: text(&parts.headers, header::CONTENT_TYPE),
+            accept: text(&parts.headers, header::ACCEPT),
             body,
             caller,
             authorization: text(&parts.headers, header::AUTHORIZATION),
@@ -71,6 +75,7 @@ impl Call {
             host: self.host.clone(),
             path: path.to_owned(),
             content_type: self.content_type.clone(),
+            accept: self.accept.clone(),
             body: self.body.clone(),
             caller: self.caller.clone(),
             authorization: String::new(),
@@ -88,14 +93,36 @@ impl Call {
         matches!(self.query(name), "true" | "1")
     }
 
+    /// The media type of the body, without its parameters.
+    pub(crate) fn media_type(&self) -> &str {
+        self.content_type.split(';').next().unwrap_or_default().trim()
+    }
+
+    /// Who writes, for `managedFields`: the `fieldManager`, else the User-Agent up to its first `/`.
+    pub(crate) fn field_manager(&self) -> &str {
+        match self.query("fieldManager") {
+            "" => match self.caller.user_agent.split('/').next().unwrap_or_default() {
+                "" => "unknown",
+                agent => agent,
+            },
+            named => named,
+        }
+    }
+
     /// Whether any credentials came with the request.
     pub(crate) fn has_credentials(&self) -> bool {
         !self.authorization.is_empty()
     }
 
-    /// Whether the request carries this bearer token.
+    /// Whether the request carries this token: as a bearer, or as the password of a user, which is how kubectl sends it without TLS.
     pub(crate) fn bears(&self, token: &str) -> bool {
-        let given = self.authorization.strip_prefix("Bearer ").unwrap_or_default();
-        !token.is_empty() && given == token
+        if token.is_empty() {
+            return false;
+        }
+        if let Some(encoded) = self.authorization.strip_prefix("Basic ") {
+            let decoded = STANDARD.decode(encoded).unwrap_or_default();
+            return std::str::from_utf8(&decoded).ok().and_then(|pair| pair.split_once(':')).is_some_and(|(_, given)| given == token);
+        }
+        self.authorization.strip_prefix("Bearer ") == Some(token)
     }
 }

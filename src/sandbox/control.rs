@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Caller};
 use super::cluster::api::json as respond;
-use super::cluster::write;
+use super::cluster::meddle::meddle;
 use super::connections::Usage;
 use super::effects::{FILE, effects};
 use super::error::SandboxError;
@@ -95,10 +95,11 @@ fn refused(refusal: Refusal<Failure>) -> Failure {
 
 async fn add_fault(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure> {
     let fault: Fault = serde_json::from_slice(&call.body).map_err(|error| (400, format!("this is no fault: {error}")))?;
+    let moment = platform.moment();
     let added = platform.change(move |world| match fault {
         Fault::Change { object, field, value } => {
             let caller = Caller { request: "-".to_owned(), user_agent: "someone-else".to_owned(), idempotency_key: None };
-            write::meddle(world, &caller, &object, &field, value).map(|()| None).map_err(|message| (422, message))
+            meddle(world, &caller, &object, &field, value, moment).map(|()| None).map_err(|message| (422, message))
         }
         Fault::Request { .. } | Fault::Unready { .. } | Fault::StallTerminating => {
             world.faults.add(fault).map(Some).ok_or_else(|| (422, "too many faults stand; clear them first".to_owned()))

@@ -23,6 +23,12 @@ pub(crate) struct Identity {
     /// Of its PostgreSQL user. Empty in a folder from before there was one, until it is next loaded.
     #[serde(default)]
     pub(crate) postgres_password: String,
+    /// The token of the account that reads only; empty in a folder of before there was one.
+    #[serde(default)]
+    pub(crate) viewer_token: String,
+    /// A token that the cluster no longer takes; empty in a folder of before there was one.
+    #[serde(default)]
+    pub(crate) expired_token: String,
     pub(crate) port: u16,
 }
 
@@ -53,20 +59,22 @@ fn token() -> String {
 impl Identity {
     /// The identity in `dir`, made at the first time.
     pub(crate) fn load_or_make(dir: &Path) -> Result<Self, SandboxError> {
-        if let Some(mut identity) = persist::load::<Self>(dir, persist::IDENTITY)? {
-            if identity.postgres_password.is_empty() {
-                identity.postgres_password = token();
-                identity.save(dir)?;
-            }
-            return Ok(identity);
-        }
-        let identity = Self {
+        let loaded: Option<Self> = persist::load(dir, persist::IDENTITY)?;
+        let mut identity = loaded.unwrap_or_else(|| Self {
             cluster_uid: Uuid::now_v7().to_string(),
             admin_token: token(),
             service_token: token(),
-            postgres_password: token(),
+            postgres_password: String::new(),
+            viewer_token: String::new(),
+            expired_token: String::new(),
             port: 0,
-        };
+        });
+        // A folder of before has not all of them.
+        let later = [&mut identity.postgres_password, &mut identity.viewer_token, &mut identity.expired_token];
+        let missing = later.into_iter().filter(|secret| secret.is_empty()).map(|secret| *secret = token()).count();
+        if missing == 0 {
+            return Ok(identity);
+        }
         identity.save(dir)?;
         Ok(identity)
     }

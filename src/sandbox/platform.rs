@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
 
+use super::cluster::admit;
 use super::cluster::controller::{self, Moment};
 use super::effects::EffectLog;
 use super::error::SandboxError;
@@ -69,6 +70,9 @@ impl Platform {
         let loaded: Option<World> = persist::load(dir, persist::STATE)?;
         let fresh = loaded.is_none();
         let mut world = loaded.unwrap_or_else(|| World::initial(&identity.cluster_uid, 0, now()));
+        if !fresh {
+            admit::upgrade(&mut world.store);
+        }
         world.store.keep(options.history);
         let saved = serde_json::to_vec(&world).map_err(SandboxError::encoding)?;
         if fresh {

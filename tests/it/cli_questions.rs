@@ -149,7 +149,7 @@ fn words_that_are_no_fault_are_answered_with_those_that_are() {
         let (what, hint) = ran.stderr.split_once("\n hint: ").unwrap_or_else(|| panic!("no hint: {ran}"));
         assert_eq!(what, format!("error: {wrong}"));
         assert!(hint.starts_with("a fault is one of these:\n") && hint.contains("refuse 'METHOD PATH' --status CODE"), "{ran}");
-        assert!(hint.contains("change NAMESPACE/deployment/NAME FIELD VALUE"), "{ran}");
+        assert!(hint.contains("change NAMESPACE/KIND/NAME FIELD VALUE"), "{ran}");
     }
     assert!(!stage.sandbox_folder().exists(), "words that are no fault started a sandbox");
 }

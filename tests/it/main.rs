@@ -19,6 +19,7 @@ mod kills;
 mod kills_constructs;
 mod kills_faults;
 mod kills_once;
+mod kubectl;
 mod layers;
 mod notify;
 mod processes;

@@ -1,6 +1,6 @@
 //! The Kubernetes API over the cluster: who may ask, which verb a request is, and the answer.
 //!
-//! It must not know of faults or connections. Invariant: without the token of the cluster nothing is told but its health; each refusal
+//! It must not know of faults or connections. Invariant: without the token of an account nothing is told but its health; each refusal
 //! is a `Status` object.
 
 use std::sync::Arc;
@@ -10,9 +10,13 @@ use axum::response::Response;
 use http::{Method, StatusCode, header};
 use serde_json::Value;
 
-use super::resource::{Resource, ResourcePath};
+use super::accounts::{self, User};
+use super::admit::scale;
+use super::resource::ResourcePath;
 use super::status_error::ApiError;
-use super::{deployment, discovery, list, pod_log, pod_proxy, watch, write};
+use super::table::{self, Shown};
+use super::write::Answer;
+use super::{delete, discovery, list, openapi, pod_log, pod_proxy, watch, write};
 use crate::sandbox::call::Call;
 use crate::sandbox::platform::{Platform, Refusal};
 
@@ -45,58 +49,109 @@ async fn handle(platform: &Arc<Platform>, call: Arc<Call>) -> Result<Response, A
     if matches!(call.path.as_str(), "/healthz" | "/livez" | "/readyz") {
         return Ok(Response::new(Body::from("ok")));
     }
-    if !call.bears(&platform.identity().admin_token) {
-        return Err(ApiError::unauthorized());
+    let user = User::of(&call, platform.identity())?;
+    if let Some(found) = described(&call) {
+        return if call.method == Method::GET { found } else { Err(ApiError::method_not_allowed()) };
     }
-    if let Some(found) = discovery::answer(&call.path, &call.host) {
-        return if call.method == Method::GET { Ok(json(200, &found)) } else { Err(ApiError::method_not_allowed()) };
+    if call.method == Method::POST
+        && let Some(answer) = accounts::review(user, &call.path, &call)
+    {
+        return Ok(json(201, &answer?));
     }
     if let Some(asked) = pod_proxy::Asked::parse(&call.path) {
+        user.check(&asked.resource(), &call)?;
         return pod_proxy::answer(platform, &asked, &call).await;
     }
     if let Some((namespace, pod)) = pod_log::parse(&call.path) {
         return pod_log::answer(platform, namespace, pod, &call);
     }
     let path = ResourcePath::parse(&call.path).ok_or_else(ApiError::no_such_path)?;
-    if path.subresource.as_deref().is_some_and(|name| path.resource != Resource::Deployments || name != "scale") {
+    if path.subresource.as_deref().is_some_and(|name| !path.resource.has_subresource(name)) {
         return Err(ApiError::no_such_path());
     }
+    user.check(&path, &call)?;
     if call.method == Method::GET {
         return read(platform, &path, &call);
     }
-    let dry = match call.query("dryRun") {
+    let mut dry = match call.query("dryRun") {
         "" => false,
         "All" => true,
         other => return Err(ApiError::bad_request(format!("dryRun: Unsupported value: \"{other}\": supported values: \"All\""))),
     };
+    if call.method == Method::DELETE {
+        dry |= delete::dry(&delete::options(&call)?);
+    }
     let moment = platform.moment();
     if dry {
-        let (code, body) = write::write(&mut platform.read().as_ref().clone(), &path, &call, moment)?;
-        return Ok(json(code, &body));
+        return Ok(answered(&write::write(&mut platform.read().as_ref().clone(), &path, &call, moment)?));
     }
     let changed = platform.change(move |world| write::write(world, &path, &call, moment)).await;
-    let (code, body) = changed.map_err(|refusal| match refusal {
+    let answer = changed.map_err(|refusal| match refusal {
         Refusal::Refused(error) => error,
         Refusal::Storage(error) => ApiError::internal(&error.to_string()),
     })?;
     platform.wake();
-    Ok(json(code, &body))
+    Ok(answered(&answer))
+}
+
+fn answered(answer: &Answer) -> Response {
+    let mut response = json(answer.code, &answer.body);
+    for warning in &answer.warnings {
+        // A quoted text may hold neither quotes nor controls as they are.
+        let quoted: String = warning.chars().filter(|c| !c.is_control()).collect::<String>().replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = header::HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// The answer for the paths by which a client learns what the cluster serves; none for any other.
+fn described(call: &Call) -> Option<Result<Response, ApiError>> {
+    if let Some(found) = discovery::answer(&call.path, &call.host) {
+        return Some(Ok(json(200, &found)));
+    }
+    if let Some(found) = openapi::v3(&call.path) {
+        let readable = call.accept.is_empty() || call.accept.contains("application/json") || call.accept.contains("*/*");
+        return Some(if readable { Ok(json(200, &found)) } else { Err(ApiError::not_acceptable("application/json")) });
+    }
+    (call.path == "/openapi/v2").then(|| {
+        if !call.accept.contains(openapi::PROTOBUF) {
+            return Ok(json(200, &openapi::v2()));
+        }
+        let mut response = Response::new(Body::from(openapi::v2_protobuf()));
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(openapi::PROTOBUF));
+        Ok(response)
+    })
 }
 
 fn read(platform: &Arc<Platform>, path: &ResourcePath, call: &Call) -> Result<Response, ApiError> {
-    if path.name.is_none() && (call.flag("watch") || !call.query("watch").is_empty() && call.query("watch") != "false") {
+    if path.name.is_none() && !matches!(call.query("watch"), "" | "false" | "0") {
         let mut response = Response::new(watch::body(platform, path, call)?);
         response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
         return Ok(response);
     }
-    let world = platform.read();
+    let (world, shown) = (platform.read(), table::asked(&call.accept, call.query("includeObject")));
+    let now = platform.moment().now;
     let Some(name) = path.name.as_deref() else {
-        return Ok(json(200, &list::list(&world.store, path, call)?));
+        let found = list::list(&world.store, path, call)?;
+        return Ok(json(
+            200,
+            &match shown {
+                Shown::Objects => found.document(path.resource),
+                shown => table::table(path.resource, shown, found.metadata.clone(), &found.objects(), now),
+            },
+        ));
     };
     let namespace = path.namespace.as_deref().unwrap_or_default();
     let entry = world.store.get(path.resource, namespace, name).ok_or_else(|| ApiError::not_found(path.resource, name))?;
-    Ok(match path.subresource {
-        Some(_) => json(200, &deployment::scale_of(&entry.object)),
-        None => json(200, &entry.object),
-    })
+    let version = serde_json::json!({ "resourceVersion": entry.object["metadata"]["resourceVersion"] });
+    Ok(json(
+        200,
+        &match (path.subresource.as_deref(), shown) {
+            (Some("scale"), _) => scale::scale_of(&entry.object),
+            (_, Shown::Objects) => Value::clone(&entry.object),
+            (_, shown) => table::table(path.resource, shown, version, &[&entry.object], now),
+        },
+    ))
 }

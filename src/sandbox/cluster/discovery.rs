@@ -6,9 +6,16 @@ use serde_json::{Value, json};
 
 use super::resource::Resource;
 
+/// The reviews, which are no objects: group, plural and kind.
+const REVIEWS: [(&str, &str, &str); 2] = [
+    ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+];
+
 /// The answer for a discovery path; none for any other path.
 pub(crate) fn answer(path: &str, host: &str) -> Option<Value> {
-    match path.trim_end_matches('/') {
+    let path = path.trim_end_matches('/');
+    match path {
         "/version" => Some(json!({
             "major": "1", "minor": "33", "gitVersion": "v1.33.0+sandbox", "gitCommit": "", "gitTreeState": "clean",
             "buildDate": "2025-04-23T00:00:00Z", "goVersion": "", "compiler": "", "platform": "sandbox",
@@ -17,47 +24,81 @@ pub(crate) fn answer(path: &str, host: &str) -> Option<Value> {
             "kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": host }],
         })),
-        "/apis" => Some(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [apps()] })),
-        "/apis/apps" => {
-            let mut group = apps();
-            group["kind"] = json!("APIGroup");
-            group["apiVersion"] = json!("v1");
-            Some(group)
+        "/apis" => {
+            let groups: Vec<Value> = groups().into_iter().map(|(group, version)| described(group, version)).collect();
+            Some(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }))
         }
         "/api/v1" => Some(resources("v1")),
-        "/apis/apps/v1" => Some(resources("apps/v1")),
-        _ => None,
+        _ => {
+            let rest = path.strip_prefix("/apis/")?;
+            groups().into_iter().find_map(|(group, version)| {
+                if rest == group {
+                    let mut found = described(group, version);
+                    found["kind"] = json!("APIGroup");
+                    found["apiVersion"] = json!("v1");
+                    return Some(found);
+                }
+                let group_version = format!("{group}/{version}");
+                (rest == group_version).then(|| resources(&group_version))
+            })
+        }
     }
 }
 
-fn apps() -> Value {
-    let version = json!({ "groupVersion": "apps/v1", "version": "v1" });
-    json!({ "name": "apps", "versions": [version], "preferredVersion": version })
+/// The groups with their versions, each once.
+fn groups() -> Vec<(&'static str, &'static str)> {
+    let mut groups: Vec<(&str, &str)> = Vec::new();
+    let kinds = Resource::ALL.into_iter().map(|resource| (resource.group(), resource.version()));
+    for found in kinds.chain(REVIEWS.into_iter().map(|(group, ..)| (group, "v1"))) {
+        if !found.0.is_empty() && !groups.contains(&found) {
+            groups.push(found);
+        }
+    }
+    groups
+}
+
+fn described(group: &str, version: &str) -> Value {
+    let version = json!({ "groupVersion": format!("{group}/{version}"), "version": version });
+    json!({ "name": group, "versions": [version], "preferredVersion": version })
 }
 
 /// The verbs of a kind, as discovery lists them.
 fn verbs(resource: Resource) -> &'static [&'static str] {
     match resource {
-        Resource::Pods => &["delete", "get", "list", "watch"],
-        Resource::Deployments => &["create", "delete", "get", "list", "patch", "update", "watch"],
-        _ => &["get", "list", "watch"],
+        Resource::Namespaces => &["create", "get", "list", "patch", "update", "watch"],
+        _ => &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
     }
+}
+
+fn in_all(resource: Resource) -> bool {
+    use Resource::{Deployments, HorizontalPodAutoscalers, Jobs, Pods, ReplicaSets, Services, StatefulSets};
+    matches!(resource, Pods | Services | Deployments | ReplicaSets | StatefulSets | Jobs | HorizontalPodAutoscalers)
 }
 
 fn resources(group_version: &str) -> Value {
     let mut list = Vec::new();
     for resource in Resource::ALL.into_iter().filter(|resource| resource.api_version() == group_version) {
-        let categories = if matches!(resource, Resource::Pods | Resource::Deployments) { json!(["all"]) } else { json!([]) };
+        let categories = if in_all(resource) { json!(["all"]) } else { json!([]) };
+        let (plural, namespaced) = (resource.plural(), resource.namespaced());
         list.push(json!({
-            "name": resource.plural(), "singularName": resource.kind().to_lowercase(), "namespaced": resource.namespaced(),
+            "name": plural, "singularName": resource.kind().to_lowercase(), "namespaced": namespaced,
             "kind": resource.kind(), "verbs": verbs(resource), "shortNames": resource.short_names(), "categories": categories,
         }));
-        if resource == Resource::Deployments {
+        let verbs = ["get", "patch", "update"];
+        if resource.has_subresource("scale") {
             list.push(json!({
-                "name": "deployments/scale", "singularName": "", "namespaced": true, "group": "autoscaling", "version": "v1",
-                "kind": "Scale", "verbs": ["get", "patch", "update"],
+                "name": format!("{plural}/scale"), "singularName": "", "namespaced": namespaced, "group": "autoscaling", "version": "v1",
+                "kind": "Scale", "verbs": verbs,
             }));
         }
+        if resource.has_subresource("status") {
+            list.push(json!({
+                "name": format!("{plural}/status"), "singularName": "", "namespaced": namespaced, "kind": resource.kind(), "verbs": verbs,
+            }));
+        }
+    }
+    for (_, plural, kind) in REVIEWS.into_iter().filter(|(group, ..)| format!("{group}/v1") == group_version) {
+        list.push(json!({ "name": plural, "singularName": kind.to_lowercase(), "namespaced": false, "kind": kind, "verbs": ["create"] }));
     }
     json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list })
 }

@@ -3,6 +3,8 @@
 //! It must not change the store. Invariant: the pages of a list together hold each object that stayed, once; a page is taken from the
 //! cluster as it is then, not as it was at the first page.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -13,17 +15,35 @@ use super::status_error::ApiError;
 use super::store::{Store, text};
 use crate::sandbox::call::Call;
 
-/// The selector of a request, with the `metadata.name` that its path may carry.
-pub(crate) fn selector(call: &Call) -> Result<Selector, ApiError> {
-    Selector::parse(call.query("labelSelector"), call.query("fieldSelector")).map_err(ApiError::bad_request)
+/// The selector of a request for a kind.
+pub(crate) fn selector(resource: Resource, call: &Call) -> Result<Selector, ApiError> {
+    Selector::parse(resource, call.query("labelSelector"), call.query("fieldSelector")).map_err(ApiError::bad_request)
+}
+
+/// A list, or one page of it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) metadata: Value,
+    items: Vec<Arc<Value>>,
+}
+
+impl Listed {
+    /// The list as a document.
+    pub(crate) fn document(&self, resource: Resource) -> Value {
+        json!({ "kind": list_kind(resource), "apiVersion": resource.api_version(), "metadata": self.metadata, "items": self.objects() })
+    }
+
+    pub(crate) fn objects(&self) -> Vec<&Value> {
+        self.items.iter().map(|item| &**item).collect()
+    }
 }
 
 /// The list that `path` names.
 ///
 /// # Errors
 /// 400 for a selector, limit or continue token that cannot be understood, 504 for a version that does not exist yet.
-pub(crate) fn list(store: &Store, path: &ResourcePath, call: &Call) -> Result<Value, ApiError> {
-    let selector = selector(call)?;
+pub(crate) fn list(store: &Store, path: &ResourcePath, call: &Call) -> Result<Listed, ApiError> {
+    let selector = selector(path.resource, call)?;
     version_exists(store, call)?;
     let limit: usize = match call.query("limit") {
         "" | "0" => usize::MAX,
@@ -41,19 +61,19 @@ pub(crate) fn list(store: &Store, path: &ResourcePath, call: &Call) -> Result<Va
             continue;
         }
         if items.len() < limit {
-            items.push(Value::clone(&entry.object));
+            items.push(Arc::clone(&entry.object));
         } else {
             left += 1;
         }
     }
     let mut metadata = json!({ "resourceVersion": store.version().to_string() });
     if left > 0 {
-        metadata["continue"] = json!(URL_SAFE_NO_PAD.encode(items.last().map(place).unwrap_or_default()));
+        metadata["continue"] = json!(URL_SAFE_NO_PAD.encode(items.last().map(|item| place(item)).unwrap_or_default()));
         if selector.is_empty() {
             metadata["remainingItemCount"] = json!(left);
         }
     }
-    Ok(json!({ "kind": list_kind(path.resource), "apiVersion": path.resource.api_version(), "metadata": metadata, "items": items }))
+    Ok(Listed { metadata, items })
 }
 
 fn list_kind(resource: Resource) -> String {

@@ -3,20 +3,29 @@
 //! It must not know of connections, files or faults on requests. Invariant: what a client sees is what the real API server would show for
 //! these objects, in the same shapes.
 
+pub(crate) mod accounts;
+pub(crate) mod admit;
 pub(crate) mod api;
 pub(crate) mod controller;
+pub(crate) mod delete;
 pub(crate) mod deployment;
 pub(crate) mod discovery;
 pub(crate) mod list;
+pub(crate) mod managed_fields;
+pub(crate) mod meddle;
 pub(crate) mod namespace;
+pub(crate) mod openapi;
 pub(crate) mod patch;
 pub(crate) mod pod;
 pub(crate) mod pod_log;
 pub(crate) mod pod_proxy;
 pub(crate) mod resource;
+pub(crate) mod schema;
 pub(crate) mod selector;
 pub(crate) mod status_error;
 pub(crate) mod store;
+pub(crate) mod strategic;
+pub(crate) mod table;
 pub(crate) mod watch;
 pub(crate) mod write;
 
@@ -35,6 +44,7 @@ pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64) -> Store {
         store.put(Resource::Namespaces, namespace::object(name, &uid, &created), None);
     }
     store.put(Resource::Deployments, deployment::initial(&Uuid::now_v7().to_string(), &created), None);
+    managed_fields::claim_all(&mut store, "kubectl-client-side-apply", &created);
     // The two Pods are brought up in the past, so that they are ready now.
     let faults = super::fault::FaultSet::default();
     let mut past = Moment { now: now.saturating_sub(60_000), speed: 1.0 };

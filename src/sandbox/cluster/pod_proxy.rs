@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde_json::Value;
 
-use super::resource::Resource;
+use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use super::store::text;
 use crate::sandbox::call::Call;
@@ -36,6 +36,16 @@ impl<'a> Asked<'a> {
         let path = rest.strip_prefix("proxy").filter(|path| path.is_empty() || path.starts_with('/'))?;
         let plain = !namespace.is_empty() && !namespace.contains('/') && !id.is_empty();
         plain.then(|| Self { namespace, id, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() } })
+    }
+
+    /// What access rules call it.
+    pub(crate) fn resource(&self) -> ResourcePath {
+        ResourcePath {
+            resource: Resource::Pods,
+            namespace: Some(self.namespace.to_owned()),
+            name: Some(self.id.to_owned()),
+            subresource: Some("proxy".to_owned()),
+        }
     }
 
     /// Scheme, name and port.

@@ -5,6 +5,7 @@
 
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::enum_variant_names, reason = "a ResourceQuota is called so in Kubernetes")]
 pub(crate) enum Resource {
     Namespaces,
     Nodes,
@@ -116,6 +117,56 @@ impl Resource {
     /// What `kubectl` takes for the plural.
     pub(crate) fn short_names(self) -> &'static [&'static str] {
         self.entry().short_names
+    }
+
+    /// `v1`, `v2`
+    pub(crate) fn version(self) -> &'static str {
+        self.entry().version
+    }
+
+    /// `Deployment.apps`, as validation errors say it.
+    pub(crate) fn qualified_kind(self) -> String {
+        match self.group() {
+            "" => self.kind().to_owned(),
+            group => format!("{}.{group}", self.kind()),
+        }
+    }
+
+    /// The kind in the labels of objects, `NAMESPACE/KIND/NAME`: `hpa` for an autoscaler, else the kind in lower case.
+    pub(crate) fn label(self) -> String {
+        match self {
+            Self::HorizontalPodAutoscalers => "hpa".to_owned(),
+            _ => self.kind().to_lowercase(),
+        }
+    }
+
+    /// The kind that a label names.
+    pub(crate) fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|resource| resource.label() == label)
+    }
+
+    /// Whether an object must have a `spec`.
+    pub(crate) fn has_spec(self) -> bool {
+        !matches!(self, Self::ConfigMaps | Self::Events | Self::EndpointSlices | Self::Namespaces | Self::Nodes | Self::Leases)
+    }
+
+    /// Whether it has a `status` subresource.
+    pub(crate) fn has_status(self) -> bool {
+        !matches!(self, Self::ConfigMaps | Self::Events | Self::EndpointSlices | Self::Leases)
+    }
+
+    /// Whether the server counts the changes of what is wanted.
+    pub(crate) fn has_generation(self) -> bool {
+        matches!(self, Self::Deployments | Self::ReplicaSets | Self::StatefulSets | Self::Jobs | Self::PodDisruptionBudgets)
+    }
+
+    /// Whether it has this subresource.
+    pub(crate) fn has_subresource(self, name: &str) -> bool {
+        match name {
+            "status" => self.has_status(),
+            "scale" => self.scales(),
+            _ => false,
+        }
     }
 
     /// Whether it has a `scale` subresource.

@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use super::resource::Resource;
+
 /// One requirement on a label or field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Requirement {
@@ -21,14 +23,14 @@ pub(crate) struct Selector {
 }
 
 impl Selector {
-    /// Parses the `labelSelector` and `fieldSelector` of a request; the error says what is wrong with which text.
-    pub(crate) fn parse(labels: &str, fields: &str) -> Result<Self, String> {
+    /// Parses the `labelSelector` and `fieldSelector` of a request for a kind; the error says what is wrong with which text.
+    pub(crate) fn parse(resource: Resource, labels: &str, fields: &str) -> Result<Self, String> {
         let labels = split(labels).into_iter().map(requirement).collect::<Result<Vec<_>, _>>()?;
         let fields = split(fields).into_iter().map(requirement).collect::<Result<Vec<_>, _>>()?;
         for field in &fields {
             match field {
                 Requirement::In(name, _) | Requirement::NotIn(name, _)
-                    if matches!(name.as_str(), "metadata.name" | "metadata.namespace" | "status.phase") => {}
+                    if matches!(name.as_str(), "metadata.name" | "metadata.namespace") || fields_of(resource).contains(&name.as_str()) => {}
                 other => return Err(format!("field label not supported: {}", other.key())),
             }
         }
@@ -43,7 +45,12 @@ impl Selector {
     /// Whether the object meets every requirement.
     pub(crate) fn matches(&self, object: &Value) -> bool {
         let label = |key: &str| object.pointer("/metadata/labels").and_then(|labels| labels.get(key)).and_then(Value::as_str);
-        let field = |key: &str| Some(object.pointer(&format!("/{}", key.replace('.', "/"))).and_then(Value::as_str).unwrap_or_default());
+        let field = |key: &str| match object.pointer(&format!("/{}", key.replace('.', "/"))) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Null) | None => Some(absent(key).to_owned()),
+            Some(other) => Some(other.to_string()),
+        };
+        let label = |key: &str| label(key).map(str::to_owned);
         self.labels.iter().all(|requirement| requirement.holds(label)) && self.fields.iter().all(|requirement| requirement.holds(field))
     }
 }
@@ -55,15 +62,77 @@ impl Requirement {
         }
     }
 
-    fn holds<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
+    fn holds(&self, value: impl Fn(&str) -> Option<String>) -> bool {
         let found = value(self.key());
         match self {
-            Self::In(_, values) => found.is_some_and(|found| values.iter().any(|value| value == found)),
-            Self::NotIn(_, values) => found.is_none_or(|found| values.iter().all(|value| value != found)),
+            Self::In(_, values) => found.is_some_and(|found| values.contains(&found)),
+            Self::NotIn(_, values) => found.is_none_or(|found| !values.contains(&found)),
             Self::Exists(_) => found.is_some(),
             Self::Missing(_) => found.is_none(),
         }
     }
+}
+
+/// The fields that a kind can be selected by, besides its name and namespace.
+fn fields_of(resource: Resource) -> &'static [&'static str] {
+    match resource {
+        Resource::Pods => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
+        Resource::Events => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        Resource::Namespaces => &["status.phase"],
+        Resource::Nodes => &["spec.unschedulable"],
+        Resource::Jobs => &["status.successful"],
+        Resource::ReplicaSets => &["status.replicas"],
+        _ => &[],
+    }
+}
+
+/// What an absent field is compared as.
+fn absent(field: &str) -> &'static str {
+    match field {
+        "spec.unschedulable" | "spec.hostNetwork" => "false",
+        "status.successful" | "status.replicas" => "0",
+        _ => "",
+    }
+}
+
+/// A label selector of an object as text: `app=ticket-service,tier in (a,b)`.
+pub(crate) fn label_selector_text(selector: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let labels = selector["matchLabels"].as_object();
+    let mut parts: Vec<String> = labels.into_iter().flatten().map(|(key, value)| format!("{key}={}", text(value))).collect();
+    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = text(&expression["key"]);
+        let values: Vec<String> = expression["values"].as_array().into_iter().flatten().map(text).collect();
+        parts.push(match expression["operator"].as_str().unwrap_or_default() {
+            "In" => format!("{key} in ({})", values.join(",")),
+            "NotIn" => format!("{key} notin ({})", values.join(",")),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key,
+        });
+    }
+    parts.sort();
+    parts.join(",")
 }
 
 /// Splits at the commas that are outside parentheses.
@@ -135,16 +204,16 @@ mod tests {
             ("", "status.phase=Running,metadata.name=a", true),
             ("", "status.phase!=Running", false),
         ] {
-            assert_eq!(Selector::parse(labels, fields).unwrap().matches(&pod), expected, "{labels} {fields}");
+            assert_eq!(Selector::parse(Resource::Pods, labels, fields).unwrap().matches(&pod), expected, "{labels} {fields}");
         }
     }
 
     #[test]
     fn what_cannot_be_understood_is_an_error() {
         for (labels, fields) in
-            [("a in b)", ""), ("=x", ""), ("a b", ""), ("a within (b)", ""), ("", "spec.nodeName=x"), ("", "status.phase")]
+            [("a in b)", ""), ("=x", ""), ("a b", ""), ("a within (b)", ""), ("", "spec.nodeNam=x"), ("", "status.phase")]
         {
-            assert!(Selector::parse(labels, fields).is_err(), "{labels} {fields}");
+            assert!(Selector::parse(Resource::Pods, labels, fields).is_err(), "{labels} {fields}");
         }
     }
 }

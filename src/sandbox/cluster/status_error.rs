@@ -70,6 +70,35 @@ impl ApiError {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
+    /// A uid that is not the stored one.
+    pub(crate) fn precondition(resource: Resource, name: &str, what: &str, given: &str, found: &str) -> Self {
+        let why = format!("Precondition failed: {what} in precondition: {given}, {what} in object meta: {found}");
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
+        Self::new(409, "Conflict", message).about(resource, name)
+    }
+
+    /// Server-side apply of values that others manage.
+    pub(crate) fn apply_conflict(message: String, causes: Vec<Value>) -> Self {
+        let mut error = Self::new(409, "Conflict", message);
+        error.details = json!({ "causes": causes });
+        error
+    }
+
+    /// A configuration to apply with a field that its kind does not have: the API server gives no reason for it.
+    pub(crate) fn untyped(message: String) -> Self {
+        Self::new(500, "", message)
+    }
+
+    pub(crate) fn not_acceptable(accepted: &str) -> Self {
+        Self::new(406, "NotAcceptable", format!("only the following media types are accepted: {accepted}"))
+    }
+
+    /// An account that may not do it.
+    pub(crate) fn not_allowed(resource: Resource, name: &str, why: &str) -> Self {
+        let quoted = if name.is_empty() { String::new() } else { format!(" \"{name}\"") };
+        Self::new(403, "Forbidden", format!("{}{quoted} is forbidden: {why}", resource.qualified())).about(resource, name)
+    }
+
     pub(crate) fn already_exists(resource: Resource, name: &str) -> Self {
         Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", resource.qualified())).about(resource, name)
     }

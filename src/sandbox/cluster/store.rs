@@ -94,6 +94,14 @@ impl Store {
         object
     }
 
+    /// Replaces an object by the same one in other words: clients see no change, so the version stays.
+    pub(crate) fn amend(&mut self, resource: Resource, object: Value) {
+        let key = key(resource, text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+        if let Some(entry) = self.objects.get_mut(&key) {
+            entry.object = Arc::new(object);
+        }
+    }
+
     /// Changes what the cluster has in mind for a Pod; clients cannot see it, so the version stays.
     pub(crate) fn set_life(&mut self, namespace: &str, name: &str, life: Life) {
         if let Some(entry) = self.objects.get_mut(&key(Resource::Pods, namespace, name)) {

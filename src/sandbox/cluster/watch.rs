@@ -16,6 +16,7 @@ use super::resource::{Resource, ResourcePath};
 use super::selector::Selector;
 use super::status_error::ApiError;
 use super::store::{Change, Store};
+use super::table::{self, Shown};
 use crate::sandbox::call::Call;
 use crate::sandbox::idle::OpenWatch;
 use crate::sandbox::platform::{Platform, Revision};
@@ -23,12 +24,17 @@ use crate::sandbox::platform::{Platform, Revision};
 /// How long a watch lasts that names no `timeoutSeconds`.
 const LASTS: Duration = Duration::from_secs(1800);
 
+/// How often a watch that wants bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+
 /// What a watch looks at.
 struct Watch {
     resource: Resource,
     namespace: Option<String>,
     selector: Selector,
+    shown: Shown,
     bookmarks: bool,
+    bookmark_at: Instant,
     version: u64,
     ready: VecDeque<Value>,
     ends: Instant,
@@ -55,8 +61,10 @@ pub(crate) fn body(platform: &Arc<Platform>, path: &ResourcePath, call: &Call) -
     let mut watch = Watch {
         resource: path.resource,
         namespace: path.namespace.clone(),
-        selector: list::selector(call)?,
+        selector: list::selector(path.resource, call)?,
+        shown: table::asked(&call.accept, call.query("includeObject")),
         bookmarks: call.flag("allowWatchBookmarks"),
+        bookmark_at: Instant::now() + BOOKMARK_EVERY,
         version: asked,
         ready: VecDeque::new(),
         ends: Instant::now() + lasts,
@@ -84,7 +92,7 @@ impl Watch {
     fn start(&mut self, store: &Store, mark_end: bool) {
         for entry in store.list(self.resource, self.namespace.as_deref()) {
             if self.sees(&entry.object) {
-                self.ready.push_back(json!({ "type": "ADDED", "object": *entry.object }));
+                self.ready.push_back(self.line("ADDED", &entry.object));
             }
         }
         self.version = store.version();
@@ -107,6 +115,18 @@ impl Watch {
         } })
     }
 
+    /// An event with the object, or with the table of it.
+    fn line(&self, kind: &str, object: &Value) -> Value {
+        match self.shown {
+            Shown::Objects => json!({ "type": kind, "object": object }),
+            shown => {
+                let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
+                let now = self.platform.moment().now;
+                json!({ "type": kind, "object": table::table(self.resource, shown, metadata, &[object], now) })
+            }
+        }
+    }
+
     fn sees(&self, object: &Value) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| object["metadata"]["namespace"] == namespace) && self.selector.matches(object)
     }
@@ -124,7 +144,7 @@ impl Watch {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        Some(json!({ "type": kind, "object": *change.after }))
+        Some(self.line(kind, &change.after))
     }
 
     async fn next(&mut self) -> Option<Bytes> {
@@ -149,6 +169,10 @@ impl Watch {
                     }
                 }
                 () = self.platform.stopping() => self.over = true,
+                () = tokio::time::sleep_until(self.bookmark_at), if self.bookmarks => {
+                    self.bookmark_at = Instant::now() + BOOKMARK_EVERY;
+                    self.ready.push_back(self.bookmark());
+                }
                 () = tokio::time::sleep_until(self.ends) => {
                     self.over = true;
                     if self.bookmarks {

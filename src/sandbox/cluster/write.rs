@@ -1,4 +1,4 @@
-//! Requests that change objects: create, update, patch, delete and scale.
+//! Requests that create and change objects: create, update, patch, apply, and the `status` and `scale` subresources.
 //!
 //! It must not answer over HTTP nor touch the disk. Invariant: a request that changes nothing leaves the version as it is and no effect;
 //! each field that a request changes leaves one.
@@ -7,195 +7,328 @@ use std::sync::Arc;
 
 use http::Method;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use super::admit::{self, birth, scale, strict, update};
 use super::controller::{self, Moment};
+use super::managed_fields::{self, Configuration, Manager, Operation};
 use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use super::store::{Entry, text};
-use super::{deployment, patch};
+use super::{delete, patch};
 use crate::sandbox::call::{Call, Caller};
 use crate::sandbox::field;
 use crate::sandbox::world::World;
 
-/// How many Deployments the cluster takes.
-const MOST_DEPLOYMENTS: usize = 64;
+/// What a request that changes something is answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
+    /// What kubectl shows as warnings.
+    pub(crate) warnings: Vec<String>,
+}
 
-/// Carries out a request that changes something; the answer's status code and body.
+impl Answer {
+    pub(crate) fn new(code: u16, body: Value) -> Self {
+        Self { code, body, warnings: Vec::new() }
+    }
+}
+
+/// The longest name of a field manager.
+const LONGEST_MANAGER: usize = 128;
+
+/// How many objects of a kind the cluster takes from clients.
+fn most(resource: Resource) -> usize {
+    match resource {
+        Resource::Deployments => 64,
+        Resource::Pods => controller::ROOM,
+        _ => 1024,
+    }
+}
+
+/// Carries out a request that changes something.
 ///
 /// # Errors
 /// What the API server would refuse, with its own code and text; the world may then be half changed and must be thrown away.
-pub(crate) fn write(world: &mut World, path: &ResourcePath, call: &Call, moment: Moment) -> Result<(u16, Value), ApiError> {
-    match (path.resource, call.method.as_str(), path.name.as_deref(), path.subresource.as_deref()) {
-        (Resource::Deployments, "POST", None, None) => create(world, path, call, moment),
-        (Resource::Deployments, "PUT" | "PATCH", Some(name), None | Some("scale")) => change(world, path, name, call),
-        (Resource::Deployments, "DELETE", Some(name), None) => delete_deployment(world, path, name, call),
-        (Resource::Pods, "DELETE", Some(name), None) => delete_pod(world, path, name, call, moment),
+pub(crate) fn write(world: &mut World, path: &ResourcePath, call: &Call, moment: Moment) -> Result<Answer, ApiError> {
+    match (call.method.as_str(), path.name.as_deref(), path.subresource.as_deref()) {
+        ("POST", None, None) => create(world, path, call, moment),
+        ("PUT" | "PATCH", Some(name), _) => change(world, path, name, call, moment),
+        ("DELETE", Some(name), None) => delete::one(world, path, name, call, moment),
+        ("DELETE", None, None) => delete::collection(world, path, call, moment),
         _ => Err(ApiError::method_not_allowed()),
     }
 }
 
-fn find(world: &World, path: &ResourcePath, name: &str) -> Result<Entry, ApiError> {
+/// The object that a path names.
+pub(crate) fn find(world: &World, path: &ResourcePath, name: &str) -> Result<Entry, ApiError> {
     let namespace = path.namespace.as_deref().unwrap_or_default();
     world.store.get(path.resource, namespace, name).cloned().ok_or_else(|| ApiError::not_found(path.resource, name))
 }
 
-fn json_body(call: &Call) -> Result<Value, ApiError> {
-    let kind = call.content_type.split(';').next().unwrap_or_default().trim();
-    if !matches!(kind, "" | "application/json") {
-        return Err(ApiError::unsupported_media_type("application/json"));
+/// The body as a document.
+///
+/// # Errors
+/// 415 for another media type, 400 for what cannot be read.
+pub(crate) fn document(call: &Call) -> Result<Value, ApiError> {
+    let unread = |error: String| ApiError::bad_request(format!("the object provided is unrecognized: {error}"));
+    match call.media_type() {
+        "" | "application/json" => serde_json::from_slice(&call.body).map_err(|error| unread(error.to_string())),
+        // JSON is YAML, and quicker to read.
+        "application/yaml" | patch::APPLY => match serde_json::from_slice(&call.body) {
+            Ok(document) => Ok(document),
+            Err(_) => serde_saphyr::from_slice(&call.body).map_err(|error| unread(error.to_string())),
+        },
+        _ => Err(ApiError::unsupported_media_type("application/json, application/yaml")),
     }
-    serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(format!("the object provided is unrecognized: {error}")))
 }
 
-fn mismatch(message: String) -> ApiError {
-    ApiError::bad_request(format!("Deployment in version \"v1\" cannot be handled as a Deployment: {message}"))
+fn manager(call: &Call, resource: Resource, subresource: Option<&str>, operation: Operation) -> Result<Manager, ApiError> {
+    let name = call.field_manager();
+    let named = call.query("fieldManager");
+    let refuse = |problem: &str| Err(ApiError::invalid("PatchOptions.meta.k8s.io", "", "fieldManager", problem));
+    if named.len() > LONGEST_MANAGER {
+        return refuse(&format!("Too long: may not be more than {LONGEST_MANAGER} bytes"));
+    }
+    if named.chars().any(char::is_control) {
+        return refuse(&format!("Invalid value: {}: should not contain non-printable characters", json!(named)));
+    }
+    if operation == Operation::Apply && named.is_empty() {
+        return refuse("Required value: is required for apply patch");
+    }
+    Ok(Manager { subresource: subresource.unwrap_or_default().to_owned(), ..Manager::new(name, operation, resource) })
 }
 
-fn create(world: &mut World, path: &ResourcePath, call: &Call, moment: Moment) -> Result<(u16, Value), ApiError> {
-    let namespace = path.namespace.as_deref().ok_or_else(ApiError::method_not_allowed)?;
-    let mut sent = json_body(call)?;
-    if !sent.is_object() || sent["kind"] != "Deployment" || sent["apiVersion"] != "apps/v1" {
-        return Err(ApiError::bad_request("the body must be an apps/v1 Deployment"));
+/// Checks that `sent` is an object of the path's kind, and fills kind and version where they are missing.
+fn claim(path: &ResourcePath, sent: &mut Value) -> Result<(), ApiError> {
+    let (resource, api_version) = (path.resource, path.resource.api_version());
+    let kind = resource.kind();
+    if !sent.is_object() {
+        return Err(ApiError::bad_request(format!("the body must be an object of the kind {kind} of {api_version}")));
     }
-    if world.store.get(Resource::Namespaces, "", namespace).is_none() {
-        return Err(ApiError::not_found(Resource::Namespaces, namespace));
+    let (given_kind, given_version) = (text(sent, "/kind").to_owned(), text(sent, "/apiVersion").to_owned());
+    if (!given_kind.is_empty() && given_kind != kind) || (!given_version.is_empty() && given_version != api_version) {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({given_version}, Kind={given_kind}) does not match the expected API version ({api_version}, Kind={kind})"
+        )));
     }
-    let claimed = text(&sent, "/metadata/namespace").to_owned();
-    if !claimed.is_empty() && claimed != namespace {
+    sent["apiVersion"] = json!(api_version);
+    sent["kind"] = json!(kind);
+    if !sent["metadata"].is_object() {
+        sent["metadata"] = json!({});
+    }
+    let claimed = text(sent, "/metadata/namespace").to_owned();
+    if !claimed.is_empty() && path.namespace.as_deref() != Some(claimed.as_str()) {
         return Err(ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
     }
-    if !sent["metadata"].is_object() {
-        return Err(ApiError::bad_request("metadata: Required value"));
+    if let Some(namespace) = &path.namespace {
+        sent["metadata"]["namespace"] = json!(namespace);
     }
-    let uid = Uuid::now_v7().to_string();
-    sent["metadata"]["namespace"] = json!(namespace);
-    sent["metadata"]["uid"] = json!(uid);
-    sent["metadata"]["generation"] = json!(1);
-    sent["metadata"]["creationTimestamp"] = json!(controller::stamp(moment.now));
-    sent["status"] = json!({});
-    let object = deployment::admit(&sent, mismatch)?;
-    let name = text(&object, "/metadata/name").to_owned();
-    if world.store.get(Resource::Deployments, namespace, &name).is_some() {
-        return Err(ApiError::already_exists(Resource::Deployments, &name));
-    }
-    if world.store.list(Resource::Deployments, None).count() >= MOST_DEPLOYMENTS {
-        let why = format!("exceeded quota: the sandbox has room for {MOST_DEPLOYMENTS} deployments");
-        return Err(ApiError::forbidden(Resource::Deployments, &name, &why));
-    }
-    let stored = world.store.put(Resource::Deployments, object, None);
-    world.effects.record(&call.caller, &label(&stored), "exists", json!(false), json!(true));
-    Ok((201, Value::clone(&stored)))
+    Ok(())
 }
 
-fn change(world: &mut World, path: &ResourcePath, name: &str, call: &Call) -> Result<(u16, Value), ApiError> {
-    let stored = find(world, path, name)?.object;
-    let scale = path.subresource.is_some();
-    let shown = if scale { deployment::scale_of(&stored) } else { Value::clone(&stored) };
+/// What `fieldValidation` says to the fields that the kind does not have.
+fn check_fields(call: &Call, resource: Resource, sent: &Value, admitted: &Value) -> Result<Vec<String>, ApiError> {
+    let unknown = strict::unknown_fields(sent, admitted).into_iter().map(|field| format!("unknown field \"{field}\""));
+    match call.query("fieldValidation") {
+        "" | "Warn" => Ok(unknown.collect()),
+        "Ignore" => Ok(Vec::new()),
+        "Strict" => match unknown.collect::<Vec<_>>() {
+            unknown if unknown.is_empty() => Ok(unknown),
+            unknown => Err(admit::mismatch(resource, &format!("strict decoding error: {}", unknown.join(", ")))),
+        },
+        other => {
+            let problem = format!("Unsupported value: \"{other}\": supported values: \"Ignore\", \"Strict\", \"Warn\"");
+            Err(ApiError::invalid("CreateOptions.meta.k8s.io", "", "fieldValidation", &problem))
+        }
+    }
+}
+
+fn create(world: &mut World, path: &ResourcePath, call: &Call, moment: Moment) -> Result<Answer, ApiError> {
+    let mut sent = document(call)?;
+    claim(path, &mut sent)?;
+    if !text(&sent, "/metadata/resourceVersion").is_empty() {
+        return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    let manager = manager(call, path.resource, None, Operation::Update)?;
+    create_object(world, path, call, moment, sent, &manager, None)
+}
+
+/// Creates an object. What was `applied` is all that its manager gets, else all that the object has.
+fn create_object(
+    world: &mut World,
+    path: &ResourcePath,
+    call: &Call,
+    moment: Moment,
+    mut sent: Value,
+    manager: &Manager,
+    applied: Option<&Value>,
+) -> Result<Answer, ApiError> {
+    let resource = path.resource;
+    let namespace = path.namespace.as_deref();
+    if resource.namespaced() {
+        let namespace = namespace.ok_or_else(ApiError::method_not_allowed)?;
+        if world.store.get(Resource::Namespaces, "", namespace).is_none() {
+            return Err(ApiError::not_found(Resource::Namespaces, namespace));
+        }
+    }
+    let prefix = text(&sent, "/metadata/generateName").to_owned();
+    if text(&sent, "/metadata/name").is_empty() && !prefix.is_empty() {
+        let kept: String = prefix.chars().take(58).collect();
+        sent["metadata"]["name"] = json!(format!("{kept}{}", birth::suffix()));
+    }
+    let now = controller::stamp(moment.now);
+    let raw = sent.clone();
+    birth::give(resource, &mut sent, namespace, &now);
+    let mut object = admit::admit(resource, &sent, |message| admit::mismatch(resource, &message))?;
+    let warnings = check_fields(call, resource, &without_servers(&raw, resource), &object)?;
+    let name = text(&object, "/metadata/name").to_owned();
+    if world.store.get(resource, namespace.unwrap_or_default(), &name).is_some() {
+        return Err(ApiError::already_exists(resource, &name));
+    }
+    if world.store.list(resource, None).count() >= most(resource) {
+        let why = format!("exceeded quota: the sandbox has room for {} {}", most(resource), resource.plural());
+        return Err(ApiError::forbidden(resource, &name, &why));
+    }
+    let managed = applied.cloned().unwrap_or_else(|| object.clone());
+    managed_fields::create(resource, &mut object, &managed, manager, &now);
+    let stored = world.store.put(resource, object, None);
+    world.effects.record(&call.caller, &label(resource, &stored), "exists", json!(false), json!(true));
+    Ok(Answer { code: 201, body: Value::clone(&stored), warnings })
+}
+
+/// What was sent without what the server replaces, which is no unknown field.
+fn without_servers(sent: &Value, resource: Resource) -> Value {
+    let mut sent = sent.clone();
+    if let Some(metadata) = sent["metadata"].as_object_mut() {
+        metadata.retain(|name, _| !matches!(name.as_str(), "managedFields" | "resourceVersion" | "selfLink" | "generation"));
+    }
+    if let Some(members) = sent.as_object_mut()
+        && resource.has_status()
+    {
+        members.shift_remove("status");
+    }
+    sent
+}
+
+fn change(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment: Moment) -> Result<Answer, ApiError> {
+    let resource = path.resource;
     let patched = call.method == Method::PATCH;
-    let sent = if patched { patch::apply(&shown, &call.content_type, &call.body)? } else { json_body(call)? };
-    let wanted = if scale {
-        deployment::with_scale(&stored, &sent)?
+    if patched && call.media_type() == patch::APPLY {
+        return apply(world, path, name, call, moment);
+    }
+    let entry = find(world, path, name)?;
+    let stored = &entry.object;
+    let subresource = path.subresource.as_deref();
+    let now = controller::stamp(moment.now);
+    let manager = manager(call, resource, subresource, Operation::Update)?;
+    let scaled = subresource == Some("scale");
+    let shown = if scaled { scale::scale_of(stored) } else { Value::clone(stored) };
+    let mut sent = if patched { patch::apply(&shown, call.media_type(), &call.body)? } else { document(call)? };
+    let mut warnings = Vec::new();
+    let mut wanted = if scaled {
+        scale::with_scale(resource, stored, &sent)?
     } else {
+        claim(path, &mut sent)?;
         if text(&sent, "/metadata/name") != name {
-            return Err(ApiError::bad_request("the name of the object does not match the name on the URL"));
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({name})",
+                text(&sent, "/metadata/name")
+            )));
         }
         let refuse = |message: String| match patched {
-            // What the patch made of the object is no Deployment any more.
-            true => ApiError::invalid("Deployment.apps", name, "patch", &message),
-            false => mismatch(message),
+            // What the patch made of the object is none of its kind any more.
+            true => ApiError::invalid(&resource.qualified_kind(), name, "patch", &message),
+            false => admit::mismatch(resource, &message),
         };
-        deployment::update(&stored, deployment::admit(&sent, refuse)?)?
+        let admitted = admit::admit(resource, &sent, refuse)?;
+        warnings = check_fields(call, resource, &without_servers(&sent, resource), &admitted)?;
+        match subresource {
+            Some(_) => update::update_status(resource, stored, &admitted)?,
+            None => update::update(resource, stored, admitted)?,
+        }
     };
-    let stored = replace(world, &call.caller, &stored, wanted);
-    Ok((200, if scale { deployment::scale_of(&stored) } else { Value::clone(&stored) }))
+    managed_fields::update(resource, stored, &mut wanted, &manager, &now);
+    let stored = replace(world, resource, &call.caller, &entry, wanted);
+    Ok(Answer { code: 200, body: if scaled { scale::scale_of(&stored) } else { Value::clone(&stored) }, warnings })
 }
 
-/// Stores a changed Deployment and an effect for each field; nothing where nothing differs.
-fn replace(world: &mut World, caller: &Caller, stored: &Arc<Value>, wanted: Value) -> Arc<Value> {
+fn apply(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment: Moment) -> Result<Answer, ApiError> {
+    let resource = path.resource;
+    if path.subresource.is_some() {
+        return Err(ApiError::unsupported_media_type("application/json-patch+json, application/merge-patch+json"));
+    }
+    let manager = manager(call, resource, None, Operation::Apply)?;
+    let mut config = document(call)?;
+    claim(path, &mut config)?;
+    if text(&config, "/metadata/name").is_empty() {
+        config["metadata"]["name"] = json!(name);
+    }
+    if text(&config, "/metadata/name") != name {
+        return Err(ApiError::bad_request("the name of the object does not match the name on the URL"));
+    }
+    if config["metadata"]["managedFields"].as_array().is_some_and(|list| !list.is_empty()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    if let Some(members) = config.as_object_mut()
+        && resource.has_status()
+    {
+        members.shift_remove("status");
+    }
+    let declared = admit::declared(resource, &config)?;
+    if let Some(field) = strict::unknown_fields(&config, &declared).first() {
+        let object = format!("{}/{name}; {}, Kind={}", text(&config, "/metadata/namespace"), resource.api_version(), resource.kind());
+        return Err(ApiError::untyped(format!("failed to create typed patch object ({object}): .{field}: field not declared in schema")));
+    }
+    let Ok(entry) = find(world, path, name) else {
+        if !text(&config, "/metadata/uid").is_empty() {
+            return Err(ApiError::not_found(resource, name));
+        }
+        return create_object(world, path, call, moment, config.clone(), &manager, Some(&config));
+    };
+    let now = controller::stamp(moment.now);
+    let configuration = Configuration { object: &config, manager: &manager, force: call.flag("force"), now: &now };
+    let wanted = managed_fields::apply(resource, &entry.object, &configuration, |merged| {
+        let refuse = |message: String| admit::mismatch(resource, &message);
+        update::update(resource, &entry.object, admit::admit(resource, merged, refuse)?)
+    })?;
+    let stored = replace(world, resource, &call.caller, &entry, wanted);
+    Ok(Answer::new(200, Value::clone(&stored)))
+}
+
+/// Stores a changed object and an effect for each field; nothing where nothing differs.
+pub(crate) fn replace(world: &mut World, resource: Resource, caller: &Caller, entry: &Entry, wanted: Value) -> Arc<Value> {
+    let stored = &entry.object;
     let found = field::changes(&visible(stored), &visible(&wanted));
-    if found.is_empty() {
+    if found.is_empty() && managed_fields::without_times(stored) == managed_fields::without_times(&wanted) {
         return Arc::clone(stored);
     }
-    let object = label(stored);
+    let object = label(resource, stored);
     for change in found {
         world.effects.record(caller, &object, &change.field, change.from, change.to);
     }
-    world.store.put(Resource::Deployments, wanted, None)
+    let leaving = wanted["metadata"]["deletionTimestamp"].is_string() && !delete::held(&wanted) && resource != Resource::Pods;
+    let stored = world.store.put(resource, wanted, entry.life.clone());
+    if leaving {
+        world.store.remove(resource, text(&stored, "/metadata/namespace"), text(&stored, "/metadata/name"));
+    }
+    stored
 }
 
 /// What a client can change of an object.
 fn visible(object: &Value) -> Value {
     let mut object = object.clone();
-    if let Some(fields) = object.as_object_mut() {
-        fields.shift_remove("status");
-    }
     if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.shift_remove("resourceVersion");
-        metadata.shift_remove("generation");
+        metadata.retain(|name, _| !matches!(name.as_str(), "resourceVersion" | "generation" | "managedFields"));
     }
     object
 }
 
-/// `production/deployment/ticket-service`.
-fn label(object: &Value) -> String {
-    let kind = text(object, "/kind").to_lowercase();
-    format!("{}/{kind}/{}", text(object, "/metadata/namespace"), text(object, "/metadata/name"))
-}
-
-fn check_preconditions(call: &Call, path: &ResourcePath, name: &str, stored: &Value) -> Result<Value, ApiError> {
-    let options = if call.body.is_empty() { json!({}) } else { json_body(call)? };
-    for field in ["uid", "resourceVersion"] {
-        let wanted = options["preconditions"][field].as_str();
-        if wanted.is_some_and(|wanted| wanted != text(stored, &format!("/metadata/{field}"))) {
-            return Err(ApiError::conflict(path.resource, name));
-        }
+/// `production/deployment/ticket-service`; without the namespace for what is in none.
+pub(crate) fn label(resource: Resource, object: &Value) -> String {
+    let (kind, name) = (resource.label(), text(object, "/metadata/name"));
+    match text(object, "/metadata/namespace") {
+        "" => format!("{kind}/{name}"),
+        namespace => format!("{namespace}/{kind}/{name}"),
     }
-    Ok(options)
-}
-
-fn delete_deployment(world: &mut World, path: &ResourcePath, name: &str, call: &Call) -> Result<(u16, Value), ApiError> {
-    let stored = find(world, path, name)?.object;
-    check_preconditions(call, path, name, &stored)?;
-    world.store.remove(Resource::Deployments, text(&stored, "/metadata/namespace"), name);
-    world.effects.record(&call.caller, &label(&stored), "exists", json!(true), json!(false));
-    let details = json!({ "name": name, "group": "apps", "kind": "deployments", "uid": stored["metadata"]["uid"] });
-    Ok((200, json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })))
-}
-
-fn delete_pod(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment: Moment) -> Result<(u16, Value), ApiError> {
-    let entry = find(world, path, name)?;
-    let options = check_preconditions(call, path, name, &entry.object)?;
-    let at_once = options["gracePeriodSeconds"] == 0 || call.query("gracePeriodSeconds") == "0";
-    let namespace = text(&entry.object, "/metadata/namespace").to_owned();
-    let leaving = entry.object["metadata"]["deletionTimestamp"].is_string();
-    if !leaving {
-        world.effects.record(&call.caller, &label(&entry.object), "exists", json!(true), json!(false));
-        controller::terminate(&mut world.store, &entry, moment);
-    }
-    let object = if at_once {
-        world.store.remove(Resource::Pods, &namespace, name)
-    } else {
-        world.store.get(Resource::Pods, &namespace, name).map(|entry| Arc::clone(&entry.object))
-    };
-    Ok((200, object.map_or(Value::Null, |object| Value::clone(&object))))
-}
-
-/// Changes one field of a Deployment, as somebody beside the run would. `object` is `NAMESPACE/deployment/NAME`.
-///
-/// # Errors
-/// What is wrong with the object, the field or the value, as text.
-pub(crate) fn meddle(world: &mut World, caller: &Caller, object: &str, name: &str, value: Value) -> Result<(), String> {
-    let parts: Vec<&str> = object.split('/').collect();
-    let [namespace, "deployment", deployment] = parts.as_slice() else {
-        return Err(format!("`{object}` is not an object such as production/deployment/ticket-service"));
-    };
-    let entry = world.store.get(Resource::Deployments, namespace, deployment);
-    let stored = Arc::clone(&entry.ok_or_else(|| format!("there is no object {object}"))?.object);
-    let mut wanted = Value::clone(&stored);
-    field::set(&mut wanted, name, value)?;
-    let admitted = deployment::admit(&wanted, mismatch).map_err(|error| error.message)?;
-    let wanted = deployment::update(&stored, admitted).map_err(|error| error.message)?;
-    replace(world, caller, &stored, wanted);
-    Ok(())
 }

@@ -76,7 +76,7 @@ pub enum Fault {
     StallTerminating,
     /// Somebody else changes a field, now; nothing of it stands afterwards.
     Change {
-        /// `NAMESPACE/deployment/NAME`.
+        /// `NAMESPACE/KIND/NAME`.
         object: String,
         /// `spec.replicas`.
         field: String,

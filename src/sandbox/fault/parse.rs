@@ -14,7 +14,7 @@ cut-before 'METHOD PATH' [--host HOST] [--times N|forever]
 cut-after 'METHOD PATH' [--host HOST] [--times N|forever]
 unready DEPLOYMENT [--pods N]
 stall-terminating
-change NAMESPACE/deployment/NAME FIELD VALUE";
+change NAMESPACE/KIND/NAME FIELD VALUE";
 
 /// Why words are no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +120,7 @@ impl Fault {
             }
             "stall-terminating" => Self::StallTerminating,
             "change" => {
-                let object = words.next("the object, NAMESPACE/deployment/NAME")?;
+                let object = words.next("the object, NAMESPACE/KIND/NAME")?;
                 let field = words.next("the field, such as spec.replicas")?;
                 let value = words.next("the new value")?;
                 // What is no JSON is meant as text.

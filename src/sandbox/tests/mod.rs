@@ -2,6 +2,9 @@
 //!
 //! They listen on free ports of loopback and write to temporary folders only.
 
+mod accounts;
+mod admission;
+mod apply;
 mod durability;
 mod faults;
 mod hostile;

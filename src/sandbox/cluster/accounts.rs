@@ -1,0 +1,133 @@
+//! Who asks the API server, what each account may do, and the reviews by which a client asks that itself.
+//!
+//! It must not carry out requests. Invariant: what a review says is what the check then does.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::resource::{Resource, ResourcePath};
+use super::status_error::ApiError;
+use crate::sandbox::call::Call;
+use crate::sandbox::identity::Identity;
+
+/// An account that a token can belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    /// May do everything.
+    Admin,
+    /// Reads everything and writes nothing.
+    Viewer,
+}
+
+/// The path of the review of what one may do.
+pub(crate) const ACCESS_REVIEW: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+/// The path of the review of who one is.
+pub(crate) const SUBJECT_REVIEW: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+
+const READS: [&str; 3] = ["get", "list", "watch"];
+
+impl User {
+    /// Whose token the request bears.
+    ///
+    /// # Errors
+    /// 401 for no token, one that nobody has, and one that has expired.
+    pub(crate) fn of(call: &Call, identity: &Identity) -> Result<Self, ApiError> {
+        if call.bears(&identity.admin_token) {
+            Ok(Self::Admin)
+        } else if call.bears(&identity.viewer_token) {
+            Ok(Self::Viewer)
+        } else {
+            Err(ApiError::unauthorized())
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    fn may(self, verb: &str) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Viewer => READS.contains(&verb),
+        }
+    }
+
+    /// Refuses a request that the account may not make.
+    ///
+    /// # Errors
+    /// 403 that names the verb, the resource, its group and the namespace.
+    pub(crate) fn check(self, path: &ResourcePath, call: &Call) -> Result<(), ApiError> {
+        let verb = verb(path, call);
+        if self.may(verb) {
+            return Ok(());
+        }
+        let plural = path.resource.plural();
+        let resource = path.subresource.as_ref().map_or_else(|| plural.to_owned(), |name| format!("{plural}/{name}"));
+        let scope =
+            path.namespace.as_ref().map_or_else(|| "at the cluster scope".to_owned(), |name| format!("in the namespace \"{name}\""));
+        let (user, group) = (self.name(), path.resource.group());
+        let why = format!("User \"{user}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}");
+        Err(ApiError::not_allowed(path.resource, path.name.as_deref().unwrap_or_default(), &why))
+    }
+}
+
+/// What a request does, as roles name it.
+fn verb(path: &ResourcePath, call: &Call) -> &'static str {
+    let one = path.name.is_some();
+    if call.method == Method::GET || call.method == Method::HEAD {
+        match (one, matches!(call.query("watch"), "" | "false" | "0")) {
+            (_, false) => "watch",
+            (true, true) => "get",
+            (false, true) => "list",
+        }
+    } else if call.method == Method::POST {
+        "create"
+    } else if call.method == Method::PUT {
+        "update"
+    } else if call.method == Method::PATCH {
+        "patch"
+    } else if one {
+        "delete"
+    } else {
+        "deletecollection"
+    }
+}
+
+/// The answer to a review; none for a path that is none.
+///
+/// # Errors
+/// 400 for a body that is no review.
+pub(crate) fn review(user: User, path: &str, call: &Call) -> Option<Result<Value, ApiError>> {
+    match path {
+        ACCESS_REVIEW => Some(access(user, call)),
+        SUBJECT_REVIEW => {
+            let info = json!({ "username": user.name(), "groups": ["system:authenticated"] });
+            Some(Ok(
+                json!({ "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "status": { "userInfo": info } }),
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn access(user: User, call: &Call) -> Result<Value, ApiError> {
+    let sent: Value = serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(format!("this is no review: {error}")))?;
+    let spec = &sent["spec"];
+    let verb = match (spec["resourceAttributes"]["verb"].as_str(), spec["nonResourceAttributes"]["verb"].as_str()) {
+        (Some(verb), None) | (None, Some(verb)) => verb,
+        _ => return Err(ApiError::bad_request("exactly one of nonResourceAttributes or resourceAttributes must be specified")),
+    };
+    let mut status = json!({ "allowed": user.may(verb) });
+    if let Some(plural) = spec["resourceAttributes"]["resource"].as_str() {
+        let known = plural == "*" || Resource::ALL.into_iter().any(|resource| resource.plural() == plural);
+        if !known && user != User::Admin {
+            status = json!({ "allowed": false, "reason": format!("the sandbox has no {plural}") });
+        }
+    }
+    Ok(
+        json!({ "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": spec, "status": status }),
+    )
+}

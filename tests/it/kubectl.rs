@@ -1,0 +1,206 @@
+//! The real kubectl against the sandbox: what people type in the night must work there without warnings.
+//!
+//! kubectl is the program that `RUNSHEET_TEST_KUBECTL` names, else the one on the PATH; `tests/run` builds one where there is none.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::support::Stage;
+
+/// kubectl with a kubeconfig of the stage's sandbox.
+struct Kubectl {
+    stage: Stage,
+    program: PathBuf,
+}
+
+/// What one call of it did.
+struct Told {
+    words: String,
+    success: bool,
+    out: String,
+    err: String,
+}
+
+impl Told {
+    /// It succeeded and had nothing to warn of.
+    #[track_caller]
+    fn fine(&self) -> &str {
+        assert!(self.success && self.err.is_empty(), "kubectl {}: {}{}", self.words, self.out, self.err);
+        &self.out
+    }
+
+    /// It failed, saying this.
+    #[track_caller]
+    fn refused(&self, expected: &str) {
+        assert!(!self.success && self.err.contains(expected), "kubectl {}: no `{expected}` in: {}{}", self.words, self.out, self.err);
+    }
+}
+
+impl Kubectl {
+    fn new() -> Self {
+        let program = std::env::var_os("RUNSHEET_TEST_KUBECTL").map_or_else(|| PathBuf::from("kubectl"), PathBuf::from);
+        let kubectl = Self { stage: Stage::new().sandbox(20), program };
+        kubectl.account("admin");
+        kubectl
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.stage.root().join(name)
+    }
+
+    /// Goes on as this account.
+    fn account(&self, account: &str) {
+        let ran = self.stage.run(&["sandbox", "kubeconfig", "--account", account]).code(0);
+        std::fs::write(self.file("kubeconfig"), ran.stdout).expect("a kubeconfig");
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("KUBECONFIG", self.file("kubeconfig")).env("HOME", self.stage.root()).stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, words: &[&str]) -> Told {
+        let output = self.command(words).output().unwrap_or_else(|error| {
+            let program = self.program.display();
+            panic!("`{program}` cannot be started ({error}): start the tests with tests/run, or set RUNSHEET_TEST_KUBECTL to a kubectl")
+        });
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Told { words: words.join(" "), success: output.status.success(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// Writes a manifest; its path.
+    fn manifest(&self, name: &str, text: &str) -> String {
+        let file = self.file(name);
+        std::fs::write(&file, text).expect("a manifest");
+        file.to_string_lossy().into_owned()
+    }
+}
+
+fn autoscaler(most: u32) -> String {
+    format!(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{ name: doors-hpa, namespace: production }}\nspec:\n  \
+         scaleTargetRef: {{ apiVersion: apps/v1, kind: Deployment, name: ticket-service }}\n  minReplicas: 2\n  maxReplicas: {most}\n  \
+         metrics:\n  - type: Resource\n    resource: {{ name: cpu, target: {{ type: Utilization, averageUtilization: 70 }} }}\n"
+    )
+}
+
+#[test]
+fn kubectl_gets_and_lists_what_is_there() {
+    let kubectl = Kubectl::new();
+    let line = kubectl.run(&["get", "deployment", "ticket-service"]).fine().to_owned();
+    let columns: Vec<&str> = line.lines().next().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(columns, ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]);
+    assert!(line.contains("ticket-service   2/2     2            2"), "{line}");
+    let pods = kubectl.run(&["get", "pods", "-l", "app=ticket-service", "-o", "wide"]).fine().to_owned();
+    assert!(pods.lines().count() == 3 && pods.contains("NODE") && pods.contains("1/1     Running"), "{pods}");
+    assert_eq!(kubectl.run(&["get", "pods", "-l", "app=other", "-o", "name"]).fine(), "");
+    assert_eq!(kubectl.run(&["get", "ns", "kube-system", "-o", "jsonpath={.status.phase}"]).fine(), "Active");
+    assert!(kubectl.run(&["get", "deployments", "-A", "-o", "yaml"]).fine().contains("DB_POOL_MAX"));
+    assert!(kubectl.run(&["get", "all"]).fine().contains("deployment.apps/ticket-service"));
+    kubectl.run(&["get", "deployment", "nobody"]).refused(r#"Error from server (NotFound): deployments.apps "nobody" not found"#);
+}
+
+#[test]
+fn kubectl_scales_and_watches_until_it_is_done() {
+    let kubectl = Kubectl::new();
+    let mut watching = kubectl.command(&["get", "deployment", "ticket-service", "-w", "--no-headers", "--request-timeout=20s"]);
+    let mut watching = watching.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("kubectl starts");
+    let mut lines = BufReader::new(watching.stdout.take().expect("its output")).lines().map(|line| line.expect("a line"));
+    assert!(lines.next().is_some_and(|line| line.contains("2/2")));
+    assert_eq!(kubectl.run(&["scale", "deployment/ticket-service", "--replicas=4"]).fine(), "deployment.apps/ticket-service scaled\n");
+    // The watch ends by itself when its time is over, so this does too.
+    assert!(lines.any(|line| line.contains("4/4")), "the watch did not show four ready pods");
+    watching.kill().and_then(|()| watching.wait()).expect("it is ended");
+    assert!(kubectl.run(&["rollout", "status", "deployment/ticket-service", "--timeout=20s"]).fine().contains("successfully rolled out"));
+    kubectl.run(&["wait", "--for=condition=Available", "deployment/ticket-service", "--timeout=20s"]).fine();
+    assert_eq!(kubectl.stage.effects_on("spec.replicas"), ["2→4"]);
+}
+
+#[test]
+fn kubectl_sets_a_variable_and_patches() {
+    let kubectl = Kubectl::new();
+    kubectl.run(&["set", "env", "deployment/ticket-service", "DB_POOL_MAX=9", "NEW=1"]).fine();
+    let env = kubectl.run(&["get", "deployment", "ticket-service", "-o", "jsonpath={.spec.template.spec.containers[0].env}"]);
+    assert_eq!(env.fine(), r#"[{"name":"DB_POOL_MAX","value":"9"},{"name":"NEW","value":"1"}]"#);
+    kubectl.run(&["set", "env", "deployment/ticket-service", "NEW-"]).fine();
+    kubectl.run(&["set", "resources", "deployment/ticket-service", "--limits=cpu=2000m"]).fine();
+    let swap = r#"[{"op":"test","path":"/metadata/annotations/door","value":null},{"op":"add","path":"/metadata/annotations/door","value":"open"}]"#;
+    kubectl.run(&["patch", "deployment", "ticket-service", "--type=json", "-p", swap]).fine();
+    kubectl.run(&["patch", "deployment", "ticket-service", "--type=json", "-p", swap]).refused("the server rejected our request");
+    kubectl.run(&["patch", "deployment", "ticket-service", "--type=merge", "-p", r#"{"spec":{"minReadySeconds":1}}"#]).fine();
+    kubectl.run(&["annotate", "deployment", "ticket-service", "door-"]).fine();
+    kubectl.run(&["rollout", "restart", "deployment/ticket-service"]).fine();
+    let limit = ["get", "deployment", "ticket-service", "-o", "jsonpath={.spec.template.spec.containers[0].resources.limits.cpu}"];
+    assert_eq!(kubectl.run(&limit).fine(), "2");
+}
+
+#[test]
+fn kubectl_applies_and_is_told_of_conflicts() {
+    let kubectl = Kubectl::new();
+    let file = kubectl.manifest("hpa.yaml", &autoscaler(16));
+    for expected in ["created", "unchanged"] {
+        assert_eq!(kubectl.run(&["apply", "-f", &file]).fine(), format!("horizontalpodautoscaler.autoscaling/doors-hpa {expected}\n"));
+    }
+    kubectl.manifest("hpa.yaml", &autoscaler(20));
+    assert!(kubectl.run(&["apply", "-f", &file]).fine().contains("configured"));
+    let conflict = kubectl.manifest("mine.yaml", &autoscaler(24));
+    let told = kubectl.run(&["apply", "--server-side", "--field-manager=mine", "-f", &conflict]);
+    told.refused("Apply failed with 1 conflict: conflict with \"kubectl-client-side-apply\" using autoscaling/v2: .spec.maxReplicas");
+    kubectl.run(&["apply", "--server-side", "--field-manager=mine", "--force-conflicts", "-f", &conflict]).fine();
+    assert_eq!(kubectl.stage.effects_on("spec.maxReplicas"), ["16→20", "20→24"]);
+    let odd = kubectl.manifest("odd.yaml", &autoscaler(24).replace("minReplicas", "minReplica"));
+    kubectl.run(&["apply", "-f", &odd]).refused("strict decoding error: unknown field \"spec.minReplica\"");
+    let wrong = kubectl.manifest("wrong.yaml", &autoscaler(1));
+    kubectl.run(&["apply", "-f", &wrong]).refused("must be greater than or equal to `minReplicas`");
+    kubectl.run(&["delete", "hpa", "doors-hpa"]).fine();
+    kubectl.run(&["get", "hpa", "doors-hpa"]).refused("not found");
+}
+
+#[test]
+fn kubectl_describes_the_deployment_and_its_autoscaler() {
+    let kubectl = Kubectl::new();
+    let described = kubectl.run(&["describe", "deployment", "ticket-service"]).fine().to_owned();
+    for expected in ["2 desired | 2 updated | 2 total | 2 available", "DB_POOL_MAX:  20", "Available     True"] {
+        assert!(described.contains(expected), "no `{expected}` in {described}");
+    }
+    let file = kubectl.manifest("hpa.yaml", &autoscaler(16));
+    kubectl.run(&["create", "-f", &file]).fine();
+    kubectl.run(&["create", "-f", &file]).refused(r#"horizontalpodautoscalers.autoscaling "doors-hpa" already exists"#);
+    let described = kubectl.run(&["describe", "hpa", "doors-hpa"]).fine().to_owned();
+    for expected in ["Deployment/ticket-service", "/ 70%", "Max replicas:"] {
+        assert!(described.contains(expected), "no `{expected}` in {described}");
+    }
+    assert!(kubectl.run(&["get", "hpa"]).fine().contains("Deployment/ticket-service"));
+    assert!(kubectl.run(&["events", "-n", "staging"]).success);
+}
+
+#[test]
+fn kubectl_is_refused_as_the_account_may_not() {
+    let kubectl = Kubectl::new();
+    kubectl.account("viewer");
+    kubectl.run(&["get", "pods"]).fine();
+    let why = r#"deployments.apps "ticket-service" is forbidden: User "viewer" cannot patch resource "deployments/scale" in API group "apps" in the namespace "production""#;
+    kubectl.run(&["scale", "deployment/ticket-service", "--replicas=4"]).refused(why);
+    kubectl.account("expired");
+    kubectl.run(&["get", "pods"]).refused("You must be logged in to the server");
+    assert!(kubectl.stage.effects().is_empty());
+}
+
+#[test]
+fn a_deployment_of_kubectls_own_comes_and_goes() {
+    let kubectl = Kubectl::new();
+    let file = kubectl.manifest(
+        "doors.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: doors, namespace: production }\nspec:\n  \
+         selector: { matchLabels: { app: doors } }\n  template:\n    metadata: { labels: { app: doors } }\n    \
+         spec: { containers: [{ name: doors, image: 'registry.example/doors:1' }] }\n",
+    );
+    kubectl.run(&["apply", "--server-side", "-f", &file]).fine();
+    kubectl.run(&["rollout", "status", "deployment/doors", "--timeout=20s"]).fine();
+    kubectl.run(&["delete", "-f", &file]).fine();
+    kubectl.run(&["wait", "--for=delete", "pod", "-l", "app=doors", "--timeout=20s"]).fine();
+    assert_eq!(kubectl.run(&["get", "pods", "-l", "app=doors", "-o", "name"]).fine(), "");
+}
