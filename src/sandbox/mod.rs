@@ -17,6 +17,7 @@ pub mod fault;
 mod field;
 mod identity;
 mod idle;
+pub mod load;
 mod persist;
 mod platform;
 mod process;
@@ -30,11 +31,12 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::Autoscaler;
 pub use control::Overview;
 pub use effects::{Effect, effects};
 pub use error::SandboxError;
 pub use fault::Fault;
 pub use identity::Ready;
-pub use process::{Live, Status, down, ensure_up, reset, status};
+pub use process::{Live, Status, down, ensure_up, reset, reset_with, status};
 pub use server::{Options, Running, serve, start};
 pub use target::target_values;
