@@ -64,7 +64,7 @@ pub enum Command {
     /// List what steps can use, or print one action's page
     Actions(actions::Args),
     /// The simulated platform that runs act on where no environment is set up
-    #[command(subcommand)]
+    #[command(subcommand, after_help = sandbox::VARIABLES)]
     Sandbox(sandbox::Command),
     /// Print the script that makes a shell complete names and ids
     Completions(complete::Args),

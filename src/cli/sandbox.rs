@@ -12,6 +12,12 @@ use crate::app::App;
 use crate::app::sandbox::{Autoscaler, Fault, Status, USAGE};
 use crate::report::{Role, text};
 
+/// What a sandbox that a run starts by itself takes from the environment.
+pub const VARIABLES: &str = "\
+A sandbox that is started without these options takes them from the environment:
+  RUNSHEET_SANDBOX_SPEED       by how much its clock is faster than usual, 0.01 to 1000
+  RUNSHEET_SANDBOX_AUTOSCALER  the autoscaler of a fresh cluster: none, cpu or memory";
+
 /// The commands of `sandbox`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

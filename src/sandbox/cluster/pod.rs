@@ -62,7 +62,7 @@ pub(crate) fn stage(pod: &Value) -> Stage {
     if pod["metadata"]["deletionTimestamp"].is_string() {
         return Stage::Terminating;
     }
-    match text(pod, "/status/phase") {
+    match pod["status"]["phase"].as_str().unwrap_or_default() {
         "Running" if is_ready(pod) => Stage::Ready,
         "Running" => Stage::Running,
         "Succeeded" | "Failed" => Stage::Ended,
@@ -71,13 +71,13 @@ pub(crate) fn stage(pod: &Value) -> Stage {
 }
 
 fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let conditions = pod["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 /// Why the containers of a Pod wait, as their status says: `ImagePullBackOff`, say; empty where they do not.
 pub(crate) fn waits_for(pod: &Value) -> &str {
-    text(pod, "/status/containerStatuses/0/state/waiting/reason")
+    pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].as_str().unwrap_or_default()
 }
 
 /// What a new Pod needs to be named.

@@ -6,6 +6,7 @@ mod durability;
 mod faults;
 mod hostile;
 mod kubernetes;
+mod load;
 mod pods;
 mod process;
 mod ticket_service;

@@ -31,13 +31,12 @@ struct Sets {
 }
 
 impl Sets {
-    fn of(cluster: &Cluster<'_>, deployment: &Value) -> Self {
+    fn of(cluster: &Cluster<'_>, deployment: &Value, hash: &str) -> Self {
         let sets = cluster.store.list(Resource::ReplicaSets, Some(namespace(deployment)));
         let mut all: Vec<Arc<Value>> =
             sets.filter(|entry| owner(&entry.object) == uid(deployment)).map(|entry| Arc::clone(&entry.object)).collect();
         all.sort_by(|a, b| (text(a, "/metadata/creationTimestamp"), uid(a)).cmp(&(text(b, "/metadata/creationTimestamp"), uid(b))));
-        let hash = template_hash(deployment);
-        let new = all.iter().position(|set| set["metadata"]["labels"][HASH] == hash.as_str());
+        let new = all.iter().position(|set| set["metadata"]["labels"][HASH] == hash);
         Self { all, new }
     }
 
@@ -80,30 +79,32 @@ pub(super) fn run(cluster: &mut Cluster<'_>) {
 
 /// The set for a Deployment's template, made where there is none.
 pub(super) fn first_set(cluster: &mut Cluster<'_>, deployment: &Value) -> Option<Arc<Value>> {
-    let sets = Sets::of(cluster, deployment);
+    let hash = template_hash(deployment);
+    let sets = Sets::of(cluster, deployment, &hash);
     if sets.new.is_none() {
         create(cluster, deployment, &sets);
     }
-    Sets::of(cluster, deployment).new_set().cloned()
+    Sets::of(cluster, deployment, &hash).new_set().cloned()
 }
 
 /// Takes the next step of one Deployment, and keeps its status true.
 fn roll(cluster: &mut Cluster<'_>, deployment: &Value) {
-    let sets = Sets::of(cluster, deployment);
+    let hash = template_hash(deployment);
+    let sets = Sets::of(cluster, deployment, &hash);
     let paused = deployment["spec"]["paused"] == true;
     let waits = !rollout::rolls(deployment) && old_pods_run(cluster, &sets);
     let mut fresh = false;
     if sets.new.is_none() && !paused && !waits {
         fresh = create(cluster, deployment, &sets);
     }
-    let sets = Sets::of(cluster, deployment);
+    let sets = Sets::of(cluster, deployment, &hash);
     let mut revised = Value::clone(deployment);
     if let Some(new) = sets.new_set().filter(|_| !paused) {
         revise(cluster, &sets, new);
-        let revision = Sets::of(cluster, deployment).new_set().map_or(0, |set| annotation(set, REVISION));
+        let revision = Sets::of(cluster, deployment, &hash).new_set().map_or(0, |set| annotation(set, REVISION));
         revised["metadata"]["annotations"][REVISION] = json!(revision.to_string());
     }
-    let sets = Sets::of(cluster, deployment);
+    let sets = Sets::of(cluster, deployment, &hash);
     let resized = |set: &Arc<Value>| replicas(set) > 0 && annotation(set, DESIRED) != replicas(deployment);
     if paused || sets.all.iter().any(resized) {
         share_out(cluster, deployment, &sets);
@@ -112,7 +113,7 @@ fn roll(cluster: &mut Cluster<'_>, deployment: &Value) {
     } else {
         step(cluster, deployment, &sets);
     }
-    let sets = Sets::of(cluster, deployment);
+    let sets = Sets::of(cluster, deployment, &hash);
     forget_old(cluster, deployment, &sets);
     settle(cluster, deployment, revised, &sets, fresh);
 }

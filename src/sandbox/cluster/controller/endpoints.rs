@@ -59,7 +59,7 @@ pub(super) fn run(cluster: &mut Cluster<'_>) {
 
 fn endpoint(pod: &Value, zones: &BTreeMap<String, Value>) -> Value {
     let stage = pod::stage(pod);
-    let on = text(pod, "/spec/nodeName");
+    let on = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     let mut endpoint = json!({
         "addresses": [pod["status"]["podIP"]],
         "conditions": { "ready": stage == Stage::Ready, "serving": stage == Stage::Ready, "terminating": stage == Stage::Terminating },

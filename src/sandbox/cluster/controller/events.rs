@@ -95,7 +95,7 @@ pub(super) fn forget_old(cluster: &mut Cluster<'_>) {
     let oldest = super::stamp(cluster.moment.now.saturating_sub(kept));
     let count = cluster.store.list(Resource::Events, None).count();
     // Times of one length and zone sort as texts.
-    let old = |entry: &&Entry| text(&entry.object, "/lastTimestamp") < oldest.as_str() && entry.object["lastTimestamp"].is_string();
+    let old = |entry: &&Entry| entry.object["lastTimestamp"].as_str().is_some_and(|last| last < oldest.as_str());
     let mut gone: Vec<Entry> = cluster.store.list(Resource::Events, None).filter(old).cloned().collect();
     if count - gone.len() > MOST {
         let version = |entry: &Entry| text(&entry.object, "/metadata/resourceVersion").parse::<u64>().unwrap_or(0);

@@ -114,10 +114,14 @@ struct Cluster<'a> {
 pub(crate) fn reconcile(store: &mut Store, memory: &mut Memory, faults: &FaultSet, load: Load, moment: Moment) -> Outcome {
     let mut cluster = Cluster { store, memory, faults, load, moment, due: None, touched: false };
     let mut changed = false;
-    for _ in 0..MOST_ROUNDS {
+    for nth in 0..MOST_ROUNDS {
         cluster.touched = false;
         cluster.due = None;
         cluster.round();
+        if nth > 0 || !cluster.touched {
+            // Once there is nothing more to tell, or much has been told.
+            events::forget_old(&mut cluster);
+        }
         if !cluster.touched {
             return Outcome { due: cluster.due, changed };
         }
@@ -139,7 +143,6 @@ impl Cluster<'_> {
         endpoints::run(self);
         budgets::run(self);
         quotas::run(self);
-        events::forget_old(self);
     }
 
     /// The objects of a kind as they are now.

@@ -19,19 +19,19 @@ const OWNERS: [Resource; 6] =
 
 /// The uid of the object that a Pod or a ReplicaSet belongs to.
 pub(crate) fn owner(object: &Value) -> &str {
-    text(object, "/metadata/ownerReferences/0/uid")
+    object["metadata"]["ownerReferences"][0]["uid"].as_str().unwrap_or_default()
 }
 
 pub(super) fn uid(object: &Value) -> &str {
-    text(object, "/metadata/uid")
+    object["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
 pub(super) fn name(object: &Value) -> &str {
-    text(object, "/metadata/name")
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 pub(super) fn namespace(object: &Value) -> &str {
-    text(object, "/metadata/namespace")
+    object["metadata"]["namespace"].as_str().unwrap_or_default()
 }
 
 /// Whether somebody has asked for the object's end.
@@ -126,6 +126,9 @@ pub(super) fn collect(cluster: &mut Cluster<'_>) {
     }
     for resource in [Resource::ReplicaSets, Resource::Jobs, Resource::StatefulSets, Resource::EndpointSlices, Resource::Pods] {
         let lost = |entry: &&Entry| {
+            if known.contains(owner(&entry.object)) {
+                return false;
+            }
             let references = entry.object["metadata"]["ownerReferences"].as_array();
             references.is_some_and(|owners| {
                 // What is owned by a kind that this cluster does not serve is left alone.

@@ -62,7 +62,7 @@ pub(super) fn run(cluster: &mut Cluster<'_>) {
                     }
                 }
             }
-            _ if text(&entry.object, "/spec/nodeName").is_empty() => {}
+            _ if !entry.object["spec"]["nodeName"].is_string() => {}
             stage => keep(cluster, &entry, stage),
         }
     }

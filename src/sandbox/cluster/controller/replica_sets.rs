@@ -32,7 +32,7 @@ fn fill(cluster: &mut Cluster<'_>, set: &Value) -> Option<String> {
     }
     // First what has no node, then what does not run, what is not ready, and the youngest.
     live.sort_by_key(|entry| {
-        let bound = !text(&entry.object, "/spec/nodeName").is_empty();
+        let bound = entry.object["spec"]["nodeName"].is_string();
         let stage = pod::stage(&entry.object);
         let since = entry.life.as_ref().map_or(0, |life| life.ready_at);
         (bound, stage != Stage::Pending, stage == Stage::Ready, std::cmp::Reverse(since))

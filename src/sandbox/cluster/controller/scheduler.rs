@@ -37,7 +37,7 @@ fn wish(pod: &Value) -> Wish {
 }
 
 pub(super) fn run(cluster: &mut Cluster<'_>) {
-    let waits = |entry: &&Entry| text(&entry.object, "/spec/nodeName").is_empty() && pod::stage(&entry.object) == Stage::Pending;
+    let waits = |entry: &&Entry| !entry.object["spec"]["nodeName"].is_string() && pod::stage(&entry.object) == Stage::Pending;
     let waiting: Vec<Entry> = cluster.store.list(Resource::Pods, None).filter(waits).cloned().collect();
     if waiting.is_empty() {
         return;
@@ -100,7 +100,7 @@ fn candidates(cluster: &Cluster<'_>) -> Vec<Candidate> {
         })
         .collect();
     for entry in cluster.store.list(Resource::Pods, None) {
-        let on = text(&entry.object, "/spec/nodeName");
+        let on = entry.object["spec"]["nodeName"].as_str().unwrap_or_default();
         if on.is_empty() || pod::stage(&entry.object) == Stage::Ended {
             continue;
         }

@@ -41,9 +41,11 @@ pub(super) fn run(cluster: &mut Cluster<'_>) {
             continue;
         }
         let mut history = cluster.memory.autoscalers.get(uid(&entry.object)).cloned().unwrap_or_default();
+        let period = (cluster.moment.after(EVERY) - cluster.moment.now).max(1);
+        // A clock that was slower before does not make it wait longer than a period.
+        history.next = history.next.min(cluster.moment.now + period);
         if history.next <= cluster.moment.now {
             look(cluster, &entry.object, &mut history);
-            let period = (cluster.moment.after(EVERY) - cluster.moment.now).max(1);
             // It keeps its beat; what it slept through is not made up for.
             let late = cluster.moment.now.saturating_sub(history.next);
             history.next = if late < period { history.next + period } else { cluster.moment.now + period };

@@ -28,7 +28,7 @@ fn the_nodes_take_64_pods_of_the_procedure_and_cost_little() {
         world.look();
     }
     // Far above what it takes, since the machine may be busy.
-    assert!(began.elapsed().as_millis() < 1000, "ten calls took {:?}", began.elapsed());
+    assert!(began.elapsed().as_millis() < 500, "ten calls took {:?}", began.elapsed());
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_budget_says_how_many_pods_may_go() {
 #[test]
 fn events_are_bounded_in_number_and_age() {
     let mut world = World::new();
-    for _ in 0..8 {
+    for _ in 0..3 {
         world.scale(30);
         world.seconds(5);
         world.scale(1);
