@@ -69,9 +69,11 @@ impl Platform {
         let fresh = loaded.is_none();
         let mut world = loaded.unwrap_or_else(|| World::initial(&identity.cluster_uid, 0, now(), options.autoscaler));
         world.store.keep(options.history);
+        let version = world.store.version();
         controller::upgrade(&mut world.store, &mut world.memory, Moment { now: now(), speed: options.speed });
+        let upgraded = world.store.version() != version;
         let saved = serde_json::to_vec(&world).map_err(SandboxError::encoding)?;
-        if fresh {
+        if fresh || upgraded {
             persist::save(dir, persist::STATE, &saved)?;
         }
         effects.catch_up(&world.effects)?;

@@ -11,7 +11,7 @@ use super::Cluster;
 use super::owners::{name, namespace, owner, selects, uid};
 use crate::sandbox::cluster::pod::{self, Stage};
 use crate::sandbox::cluster::resource::Resource;
-use crate::sandbox::cluster::store::{Entry, text};
+use crate::sandbox::cluster::store::Entry;
 
 /// How many endpoints a slice takes.
 const MOST: usize = 100;
