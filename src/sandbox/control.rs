@@ -79,7 +79,11 @@ async fn handle(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure>
             if !(0.0..=load::MOST).contains(&load.rps) {
                 return Err((422, format!("a load of {}: it must be from 0 to {} requests a second", load.rps, load::MOST)));
             }
-            platform.change(move |world| Ok::<_, Failure>(world.load = load)).await.map_err(refused)?;
+            let set = platform.change(move |world| {
+                world.load = load;
+                Ok::<_, Failure>(())
+            });
+            set.await.map_err(refused)?;
             platform.wake();
             encode(&load)
         }
