@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use super::{App, AppError};
 pub use crate::sandbox::fault::{Standing, USAGE};
-use crate::sandbox::{self, Options, fault};
-pub use crate::sandbox::{Account, Effect, Fault, Kubeconfig, SandboxError, Status, Usage};
+use crate::sandbox::{self, Options, fault, load};
+pub use crate::sandbox::{Account, Autoscaler, Effect, Fault, Kubeconfig, SandboxError, Status, Usage};
 
 /// Serves the sandbox of a folder in this process until it is told to stop, or nobody used it for `idle`. `speed`: by how much Pods come and go
-/// faster than usual.
+/// faster than usual; `autoscaler`: the one of a cluster that is made now.
 ///
 /// # Errors
 /// [`AppError::Sandbox`]
-pub fn serve(dir: &Path, port: Option<u16>, speed: f64, idle: Duration) -> Result<(), AppError> {
-    let options = Options { port, speed, idle, ..Options::default() };
+pub fn serve(dir: &Path, port: Option<u16>, speed: f64, idle: Duration, autoscaler: Autoscaler) -> Result<(), AppError> {
+    let options = Options { port, speed, idle, autoscaler, ..Options::default() };
     on_runtime(sandbox::serve(dir, options))
 }
 
@@ -116,8 +116,16 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Sandbox`]
-    pub fn sandbox_reset(&self) -> Result<(), AppError> {
-        Ok(self.runtime()?.block_on(sandbox::reset(&self.locations.sandbox()))?)
+    pub fn sandbox_reset(&self, autoscaler: Autoscaler) -> Result<(), AppError> {
+        Ok(self.runtime()?.block_on(sandbox::reset_with(&self.locations.sandbox(), autoscaler))?)
+    }
+
+    /// Sets the requests a second that reach the sandbox's ticket service.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_load(&self, rps: f64) -> Result<(), AppError> {
+        Ok(self.runtime()?.block_on(load::set(&self.locations.sandbox(), rps))?)
     }
 
     /// What requests changed in the sandbox, whether it runs or not.

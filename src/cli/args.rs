@@ -69,7 +69,7 @@ pub enum Command {
     #[command(subcommand)]
     Environment(environment::Command),
     /// The simulated platform that runs act on where no environment is set up
-    #[command(subcommand)]
+    #[command(subcommand, after_help = sandbox::VARIABLES)]
     Sandbox(sandbox::Command),
     /// Print the script that makes a shell complete names and ids
     Completions(complete::Args),

@@ -9,8 +9,14 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use crate::app::App;
-use crate::app::sandbox::{Account, Fault, Status, USAGE, Usage};
+use crate::app::sandbox::{Account, Autoscaler, Fault, Status, USAGE, Usage};
 use crate::report::{Role, text};
+
+/// What a sandbox that a run starts by itself takes from the environment.
+pub const VARIABLES: &str = "\
+A sandbox that is started without these options takes them from the environment:
+  RUNSHEET_SANDBOX_SPEED       by how much its clock is faster than usual, 0.01 to 1000
+  RUNSHEET_SANDBOX_AUTOSCALER  the autoscaler of a fresh cluster: none, cpu or memory";
 
 /// The commands of `sandbox`.
 #[derive(Debug, clap::Subcommand)]
@@ -26,7 +32,17 @@ pub enum Command {
     /// Show whether it runs, and its Deployments
     Status,
     /// Put its cluster back to how it was at first
-    Reset,
+    Reset {
+        /// The autoscaler of the cluster: none, cpu (the procedure's, on the CPU alone) or memory (on both, as in the procedure)
+        #[arg(long, value_name = "METRICS", default_value_t, env = "RUNSHEET_SANDBOX_AUTOSCALER")]
+        autoscaler: Autoscaler,
+    },
+    /// Set the load on its ticket service, in requests a second over all pods; 0 at first
+    Load {
+        /// Requests a second; 250 keep one pod as busy as it asks for
+        #[arg(value_name = "RPS")]
+        rps: f64,
+    },
     /// What it does wrong on purpose
     #[command(subcommand)]
     Fault(FaultCommand),
@@ -51,8 +67,11 @@ pub enum Command {
         #[arg(long)]
         port: Option<u16>,
         /// By how much Pods come and go faster than usual
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, env = "RUNSHEET_SANDBOX_SPEED")]
         speed: f64,
+        /// The autoscaler of a cluster that is made now
+        #[arg(long, default_value_t, env = "RUNSHEET_SANDBOX_AUTOSCALER")]
+        autoscaler: Autoscaler,
         /// Seconds without a request after which it ends
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         idle: u64,
@@ -108,7 +127,9 @@ pub enum FaultCommand {
 /// When it cannot be reached or does not do what it is told.
 pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Serve { dir, port, speed, idle } => crate::app::sandbox::serve(&dir, port, speed, Duration::from_secs(idle))?,
+        Command::Serve { dir, port, speed, autoscaler, idle } => {
+            crate::app::sandbox::serve(&dir, port, speed, Duration::from_secs(idle), autoscaler)?;
+        }
         Command::Up { speed } => status(cx, &cx.app()?.sandbox_up(speed)?),
         Command::Status => status(cx, &cx.app()?.sandbox_status()?),
         Command::Down => {
@@ -116,9 +137,17 @@ pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
             let text = if was_there { "The sandbox has ended; its cluster is kept." } else { "No sandbox was running." };
             say(cx, text, || json!({ "was_running": was_there }));
         }
-        Command::Reset => {
-            cx.app()?.sandbox_reset()?;
-            say(cx, "The sandbox is as it was at first.", || json!({ "reset": true }));
+        Command::Reset { autoscaler } => {
+            cx.app()?.sandbox_reset(autoscaler)?;
+            let text = match autoscaler {
+                Autoscaler::None => "The sandbox is as it was at first.".to_owned(),
+                metrics => format!("The sandbox is as it was at first, with the autoscaler ticket-service-hpa ({metrics})."),
+            };
+            say(cx, &text, || json!({ "reset": true, "autoscaler": autoscaler.to_string() }));
+        }
+        Command::Load { rps } => {
+            cx.app()?.sandbox_load(rps)?;
+            say(cx, &format!("{rps} requests a second reach the ticket service of the sandbox."), || json!({ "load": rps }));
         }
         Command::Kubeconfig { account } => {
             let found = cx.app()?.sandbox_kubeconfig(account.into())?;
@@ -148,6 +177,7 @@ fn status(cx: &Context, status: &Status) {
         format!("  cluster  {}", live.cluster_uid),
         format!("  effects  {}", live.overview.effects),
         format!("  faults   {}", live.overview.faults),
+        format!("  load     {} requests a second", live.overview.load),
     ];
     let Usage { used, limit, peak, exceeded, .. } = &live.overview.connections;
     let beyond = if *exceeded == 0 { "never beyond what is free".to_owned() } else { format!("beyond what is free {exceeded} times") };

@@ -10,15 +10,17 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Caller};
 use super::cluster::api::json as respond;
+use super::cluster::Autoscaler;
 use super::cluster::meddle::meddle;
 use super::connections::Usage;
 use super::effects::{FILE, effects};
 use super::error::SandboxError;
 use super::fault::Fault;
+use super::load::{self, Load};
 use super::platform::{Platform, Refusal};
 
 /// What a running sandbox says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overview {
     /// How many faults stand.
     pub faults: usize,
@@ -26,11 +28,14 @@ pub struct Overview {
     pub effects: u64,
     /// How many watches are open.
     pub watches: usize,
-    /// The Deployments, in words: `production/ticket-service 2/2 ready`.
+    /// The Deployments and autoscalers, in words: `production/ticket-service 2/2 ready`.
     pub deployments: Vec<String>,
     /// The connections of its PostgreSQL server.
     #[serde(default)]
     pub connections: Usage,
+    /// The requests a second that reach the ticket service.
+    #[serde(default)]
+    pub load: f64,
 }
 
 type Failure = (u16, String);
@@ -67,8 +72,26 @@ async fn handle(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure>
             Ok(json!(cleared))
         }
         ("POST", "/sandbox/reset") => {
-            platform.reset().await.map_err(|error| internal(&error))?;
+            let body: Value = if call.body.is_empty() { Value::Null } else { read(call)? };
+            let autoscaler = match body["autoscaler"].as_str() {
+                Some(text) => text.parse().map_err(|why| (400, why))?,
+                None => Autoscaler::default(),
+            };
+            platform.reset(autoscaler).await.map_err(|error| internal(&error))?;
             Ok(Value::Null)
+        }
+        ("PUT", "/sandbox/load") => {
+            let load: Load = serde_json::from_value(read(call)?).map_err(|error| (400, format!("this is no load: {error}")))?;
+            if !(0.0..=load::MOST).contains(&load.rps) {
+                return Err((422, format!("a load of {}: it must be from 0 to {} requests a second", load.rps, load::MOST)));
+            }
+            let set = platform.change(move |world| {
+                world.load = load;
+                Ok::<_, Failure>(())
+            });
+            set.await.map_err(refused)?;
+            platform.wake();
+            encode(&load)
         }
         ("POST", "/sandbox/shutdown") => {
             platform.stop();
@@ -76,6 +99,10 @@ async fn handle(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure>
         }
         (method, path) => Err((404, format!("there is no {method} {path} in this sandbox"))),
     }
+}
+
+fn read(call: &Call) -> Result<Value, Failure> {
+    serde_json::from_slice(&call.body).map_err(|error| (400, format!("the body is not JSON: {error}")))
 }
 
 fn encode(value: &impl Serialize) -> Result<Value, Failure> {
@@ -101,7 +128,7 @@ async fn add_fault(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failu
             let caller = Caller { request: "-".to_owned(), user_agent: "someone-else".to_owned(), idempotency_key: None };
             meddle(world, &caller, &object, &field, value, moment).map(|()| None).map_err(|message| (422, message))
         }
-        Fault::Request { .. } | Fault::Unready { .. } | Fault::StallTerminating => {
+        Fault::Request { .. } | Fault::Unready { .. } | Fault::StallTerminating | Fault::Image { .. } | Fault::Crash { .. } => {
             world.faults.add(fault).map(Some).ok_or_else(|| (422, "too many faults stand; clear them first".to_owned()))
         }
     });
@@ -118,6 +145,7 @@ fn overview(platform: &Platform) -> Overview {
         watches: platform.activity().watches(),
         deployments: super::cluster::summary(&world.store),
         connections: world.connections.usage(&world.store),
+        load: world.load.rps,
     }
 }
 

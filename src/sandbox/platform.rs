@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
 
+use super::cluster::Autoscaler;
 use super::cluster::admit;
 use super::cluster::controller::{self, Moment};
 use super::effects::EffectLog;
@@ -69,13 +70,16 @@ impl Platform {
         let mut effects = EffectLog::open(dir)?;
         let loaded: Option<World> = persist::load(dir, persist::STATE)?;
         let fresh = loaded.is_none();
-        let mut world = loaded.unwrap_or_else(|| World::initial(&identity.cluster_uid, 0, now()));
+        let mut world = loaded.unwrap_or_else(|| World::initial(&identity.cluster_uid, 0, now(), options.autoscaler));
         if !fresh {
             admit::upgrade(&mut world.store);
         }
         world.store.keep(options.history);
+        let version = world.store.version();
+        controller::upgrade(&mut world.store, &mut world.memory, Moment { now: now(), speed: options.speed });
+        let upgraded = world.store.version() != version;
         let saved = serde_json::to_vec(&world).map_err(SandboxError::encoding)?;
-        if fresh {
+        if fresh || upgraded {
             persist::save(dir, persist::STATE, &saved)?;
         }
         effects.catch_up(&world.effects)?;
@@ -161,6 +165,11 @@ impl Platform {
         let mut next = World::clone(&self.read());
         next.effects.begin();
         let result = act(&mut next).map_err(Refusal::Refused)?;
+        if std::mem::take(&mut next.quiet) {
+            // No client can see it, and a restart may forget it.
+            *self.world.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+            return Ok(result);
+        }
         next.connections.sample(&next.store, now());
         disk.commit(&next).map_err(Refusal::Storage)?;
         self.show(next);
@@ -174,12 +183,12 @@ impl Platform {
     }
 
     /// Goes back to the fresh cluster with an empty effect log. The uid stays, and resource versions go on.
-    pub(crate) async fn reset(self: &Arc<Self>) -> Result<(), SandboxError> {
+    pub(crate) async fn reset(self: &Arc<Self>, autoscaler: Autoscaler) -> Result<(), SandboxError> {
         let platform = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
             let mut disk = platform.disk.lock().unwrap_or_else(PoisonError::into_inner);
             let version = platform.read().store.version();
-            let mut next = World::initial(&platform.identity.cluster_uid, version, now());
+            let mut next = World::initial(&platform.identity.cluster_uid, version, now(), autoscaler);
             // A watch from before the reset cannot know what is gone, so the history begins anew and tells it so.
             next.store.keep(platform.history);
             next.store.forget();
@@ -197,7 +206,7 @@ impl Platform {
     pub(crate) async fn live(self: Arc<Self>) {
         loop {
             let moment = self.moment();
-            let due = self.change(move |world| Ok::<_, ()>(controller::reconcile(&mut world.store, &world.faults, moment))).await;
+            let due = self.change(move |world| Ok::<_, ()>(world.advance(moment))).await;
             let pause = match due {
                 Ok(Some(due)) => Duration::from_millis(due.saturating_sub(now()).max(1)),
                 Ok(None) => Duration::from_secs(3600),

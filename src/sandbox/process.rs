@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::client;
+use super::cluster::Autoscaler;
 use super::connections::Usage;
 use super::control::Overview;
 use super::error::SandboxError;
@@ -169,8 +170,17 @@ pub async fn connections(dir: &Path) -> Result<Usage, SandboxError> {
 /// # Errors
 /// [`SandboxError::Served`] when one runs that does not answer; [`SandboxError::Io`].
 pub async fn reset(dir: &Path) -> Result<(), SandboxError> {
+    reset_with(dir, Autoscaler::None).await
+}
+
+/// [`reset`] to a cluster with this autoscaler.
+///
+/// # Errors
+/// As [`reset`].
+pub async fn reset_with(dir: &Path, autoscaler: Autoscaler) -> Result<(), SandboxError> {
     if client::find(dir).await?.is_some() {
-        client::ask(dir, "POST", "/sandbox/reset", None).await?;
+        let body = serde_json::json!({ "autoscaler": autoscaler });
+        client::ask(dir, "POST", "/sandbox/reset", Some(&body)).await?;
         return Ok(());
     }
     persist::make_dir(dir)?;
@@ -183,7 +193,7 @@ pub async fn reset(dir: &Path) -> Result<(), SandboxError> {
         }
         opened => opened?,
     };
-    platform.reset().await
+    platform.reset(autoscaler).await
 }
 
 fn open(dir: &Path) -> Result<std::sync::Arc<Platform>, SandboxError> {

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::cluster::Autoscaler;
 use super::cluster::store::HISTORY;
 use super::error::SandboxError;
 use super::identity::{Identity, Ready};
@@ -43,11 +44,13 @@ pub struct Options {
     pub idle: Duration,
     /// How many changes a watch may lie behind before it is told 410.
     pub history: usize,
+    /// The autoscaler of a cluster that is made now; one that is there keeps its own.
+    pub autoscaler: Autoscaler,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: None, speed: 1.0, idle: Duration::from_secs(30 * 60), history: HISTORY }
+        Self { port: None, speed: 1.0, idle: Duration::from_secs(30 * 60), history: HISTORY, autoscaler: Autoscaler::None }
     }
 }
 

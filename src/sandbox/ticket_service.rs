@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::cluster::api::json as respond;
-use super::cluster::controller::owner;
+use super::cluster::controller::pods_of;
 use super::cluster::pod::{self, Stage};
 use super::cluster::resource::Resource;
 use super::cluster::store::{Entry, text};
@@ -96,9 +96,7 @@ async fn pod_ready(platform: &Arc<Platform>, namespace: &str, pod: &str) -> Resu
 /// The Pods of the service that are ready.
 fn ready_pods(world: &World) -> Vec<Entry> {
     let Some(deployment) = world.store.get(Resource::Deployments, "production", "ticket-service") else { return Vec::new() };
-    let uid = text(&deployment.object, "/metadata/uid");
-    let pods = world.store.list(Resource::Pods, Some("production"));
-    pods.filter(|entry| owner(&entry.object) == uid && pod::stage(&entry.object) == Stage::Ready).cloned().collect()
+    pods_of(&world.store, &deployment.object).into_iter().filter(|entry| pod::stage(&entry.object) == Stage::Ready).collect()
 }
 
 fn pool_of(pod: &Value) -> u64 {

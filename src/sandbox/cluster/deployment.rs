@@ -40,65 +40,115 @@ pub(crate) fn initial(uid: &str, created: &str) -> Value {
     object
 }
 
-/// The hash that names the template of a Deployment's Pods: ten characters, the same for the same template.
+/// The hash that names the template of a Deployment's Pods: ten characters, the same for the same template in whatever order.
 pub(crate) fn template_hash(deployment: &Value) -> String {
-    let digest = Sha256::digest(deployment["spec"]["template"].to_string());
+    let mut text = String::new();
+    ordered(&deployment["spec"]["template"], &mut text);
+    let digest = Sha256::digest(text);
     digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What the Pods of a Deployment look like from its status.
-#[derive(Debug, Default, Clone, Copy)]
+/// A value as text with its names sorted and without the null ones.
+fn ordered(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<&String> = fields.keys().filter(|name| !fields[*name].is_null()).collect();
+            names.sort();
+            text.push('{');
+            for name in names {
+                text.push_str(name);
+                text.push(':');
+                ordered(&fields[name], text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                ordered(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        plain => text.push_str(&plain.to_string()),
+    }
+}
+
+/// What the ReplicaSets of a Deployment look like from its status.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Counts {
+    /// What its ReplicaSets are to have together.
+    pub(crate) wanted: i64,
     pub(crate) pods: i64,
     pub(crate) updated: i64,
     pub(crate) ready: i64,
     pub(crate) terminating: i64,
-    /// Whether the cluster had no room for another Pod.
-    pub(crate) full: bool,
+    /// How many must be available for the Deployment to be.
+    pub(crate) least: i64,
+    /// Why a ReplicaSet could not create a Pod, in its words.
+    pub(crate) failure: Option<String>,
 }
 
-/// The status for these counts; `now` stamps the conditions that changed.
-pub(crate) fn status(deployment: &Value, counts: Counts, now: &str) -> Value {
-    let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(0);
+/// Where a rollout stands: the value, the reason and the message of the condition `Progressing`.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) value: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    /// Whether it got on just now, which moves the condition's time.
+    pub(crate) moved: bool,
+}
+
+/// The status for these counts; `now` stamps the conditions that changed. Without `progress` that condition stays as it is.
+pub(crate) fn status(deployment: &Value, counts: &Counts, progress: Option<&Progress>, now: &str) -> Value {
     let mut status = json!({ "observedGeneration": deployment["metadata"]["generation"] });
     for (field, count) in [
         ("replicas", counts.pods),
         ("updatedReplicas", counts.updated),
         ("readyReplicas", counts.ready),
         ("availableReplicas", counts.ready),
-        ("unavailableReplicas", (wanted - counts.ready).max(0)),
+        ("unavailableReplicas", (counts.wanted - counts.ready).max(0)),
         ("terminatingReplicas", counts.terminating),
     ] {
         if count > 0 {
             status[field] = json!(count);
         }
     }
-    // The default maxUnavailable of 25%, rounded down.
-    let available = counts.ready >= wanted - wanted / 4;
-    let complete = counts.updated == wanted && counts.ready == wanted && counts.pods == wanted;
-    let mut conditions = vec![
-        if available {
-            condition(deployment, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.", now)
-        } else {
-            condition(deployment, "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.", now)
-        },
-        if complete {
-            condition(deployment, "Progressing", "True", "NewReplicaSetAvailable", "ReplicaSet has successfully progressed.", now)
-        } else {
-            condition(deployment, "Progressing", "True", "ReplicaSetUpdated", "ReplicaSet is progressing.", now)
-        },
-    ];
-    if counts.full {
-        let message = "pods are forbidden: exceeded quota: the sandbox has room for a limited number of pods";
+    if deployment["status"]["collisionCount"].is_number() {
+        status["collisionCount"] = deployment["status"]["collisionCount"].clone();
+    }
+    let (value, reason, message) = if counts.ready >= counts.least {
+        ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+    } else {
+        ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+    };
+    let mut conditions = vec![condition(deployment, "Available", value, reason, message, now)];
+    match progress {
+        Some(progress) => {
+            let mut shown = condition(deployment, "Progressing", progress.value, progress.reason, &progress.message, now);
+            if progress.moved {
+                shown["lastUpdateTime"] = json!(now);
+            }
+            conditions.push(shown);
+        }
+        None => conditions.extend(former(deployment, "Progressing").cloned()),
+    }
+    if let Some(message) = &counts.failure {
         conditions.push(condition(deployment, "ReplicaFailure", "True", "FailedCreate", message, now));
     }
     status["conditions"] = Value::Array(conditions);
     status
 }
 
+/// The condition of this type that an object has.
+pub(crate) fn former<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().find(|condition| condition["type"] == kind)
+}
+
 fn condition(deployment: &Value, kind: &str, value: &str, reason: &str, message: &str, now: &str) -> Value {
-    let former = deployment.pointer("/status/conditions").and_then(Value::as_array);
-    let former = former.into_iter().flatten().find(|condition| condition["type"] == kind);
+    let former = former(deployment, kind);
     let stamp = |field: &str, same: bool| match former {
         Some(former) if same => former[field].clone(),
         _ => json!(now),

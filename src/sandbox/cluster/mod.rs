@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 pub(crate) mod admit;
 pub(crate) mod api;
+pub(crate) mod autoscaler;
 pub(crate) mod controller;
 pub(crate) mod delete;
 pub(crate) mod deployment;
@@ -14,14 +15,17 @@ pub(crate) mod list;
 pub(crate) mod managed_fields;
 pub(crate) mod meddle;
 pub(crate) mod namespace;
+pub(crate) mod node;
 pub(crate) mod openapi;
 pub(crate) mod patch;
 pub(crate) mod pod;
 pub(crate) mod pod_log;
 pub(crate) mod pod_proxy;
+pub(crate) mod quantity;
 pub(crate) mod resource;
 pub(crate) mod schema;
 pub(crate) mod selector;
+pub(crate) mod service;
 pub(crate) mod status_error;
 pub(crate) mod store;
 pub(crate) mod strategic;
@@ -31,30 +35,52 @@ pub(crate) mod write;
 
 pub(crate) use store::Store;
 
-use controller::Moment;
+pub use autoscaler::Autoscaler;
+
+use controller::{Memory, Moment};
 use resource::Resource;
 use uuid::Uuid;
 
+use super::load::Load;
+
 /// The cluster as it is at first, with its two ready Pods; versions go on from `version`.
-pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64) -> Store {
-    let mut store = Store::new(version);
-    let created = controller::stamp(now);
+pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Autoscaler) -> (Store, Memory) {
+    let (mut store, mut memory) = (Store::new(version), Memory::default());
+    // All is brought up in the past, so that it is ready now.
+    let mut past = Moment { now: now.saturating_sub(60_000), speed: 1.0 };
+    let created = controller::stamp(past.now);
     for name in namespace::INITIAL {
         let uid = if name == "kube-system" { cluster_uid.to_owned() } else { Uuid::now_v7().to_string() };
         store.put(Resource::Namespaces, namespace::object(name, &uid, &created), None);
     }
     store.put(Resource::Deployments, deployment::initial(&Uuid::now_v7().to_string(), &created), None);
-    managed_fields::claim_all(&mut store, "kubectl-client-side-apply", &created);
-    // The two Pods are brought up in the past, so that they are ready now.
-    let faults = super::fault::FaultSet::default();
-    let mut past = Moment { now: now.saturating_sub(60_000), speed: 1.0 };
-    while let Some(due) = controller::reconcile(&mut store, &faults, past) {
-        past.now = due.max(past.now + 1);
+    furnish(&mut store, past.now);
+    if let Some(object) = autoscaler.object(&Uuid::now_v7().to_string(), &created) {
+        store.put(Resource::HorizontalPodAutoscalers, object, None);
     }
-    store
+    managed_fields::claim_all(&mut store, "kubectl-client-side-apply", &created);
+    let faults = super::fault::FaultSet::default();
+    while let Some(due) = controller::reconcile(&mut store, &mut memory, &faults, Load::default(), past).due {
+        past.now = due.max(past.now + 1);
+        if past.now > now {
+            break;
+        }
+    }
+    (store, memory)
 }
 
-/// The Deployments in words: `production/ticket-service 2/2 ready`.
+/// What every cluster has beside its workloads: nodes, and the Service of the ticket service.
+pub(crate) fn furnish(store: &mut Store, now: u64) {
+    let created = controller::stamp(now);
+    for (number, (name, zone)) in node::INITIAL.into_iter().enumerate() {
+        store.put(Resource::Nodes, node::object(number, name, zone, &Uuid::now_v7().to_string(), &created), None);
+    }
+    if store.get(Resource::Services, "production", "ticket-service").is_none() {
+        store.put(Resource::Services, service::initial(&Uuid::now_v7().to_string(), &created), None);
+    }
+}
+
+/// The Deployments in words, `production/ticket-service 2/2 ready`, and the autoscalers, `production/ticket-service-hpa 2..16, now 2`.
 pub(crate) fn summary(store: &Store) -> Vec<String> {
     let deployments = store.list(Resource::Deployments, None).map(|entry| {
         let object = &entry.object;
@@ -62,5 +88,6 @@ pub(crate) fn summary(store: &Store) -> Vec<String> {
         let ready = object["status"]["readyReplicas"].as_i64().unwrap_or(0);
         format!("{namespace}/{name} {ready}/{} ready", object["spec"]["replicas"])
     });
-    deployments.collect()
+    let autoscalers = store.list(Resource::HorizontalPodAutoscalers, None).map(|entry| controller::autoscaler_summary(&entry.object));
+    deployments.chain(autoscalers).collect()
 }

@@ -74,6 +74,18 @@ pub enum Fault {
     },
     /// Keeps terminating Pods from going away, until it is cleared.
     StallTerminating,
+    /// Keeps new Pods from pulling their image, until it is cleared.
+    Image {
+        /// The name of the Deployment, or of another workload.
+        deployment: String,
+    },
+    /// Makes the containers of Pods crash again and again, until it is cleared; a Job's Pods fail.
+    Crash {
+        /// The name of the Deployment, or of another workload.
+        deployment: String,
+        /// How many of its Pods.
+        pods: u32,
+    },
     /// Somebody else changes a field, now; nothing of it stands afterwards.
     Change {
         /// `NAMESPACE/KIND/NAME`.
@@ -249,6 +261,8 @@ impl fmt::Display for Fault {
             }
             Self::Unready { deployment, pods } => write!(f, "unready {deployment} --pods {pods}"),
             Self::StallTerminating => write!(f, "stall-terminating"),
+            Self::Image { deployment } => write!(f, "image {deployment}"),
+            Self::Crash { deployment, pods } => write!(f, "crash {deployment} --pods {pods}"),
             Self::Change { object, field, value } => write!(f, "change {object} {field} '{value}'"),
         }
     }

@@ -14,7 +14,20 @@ cut-before 'METHOD PATH' [--host HOST] [--times N|forever]
 cut-after 'METHOD PATH' [--host HOST] [--times N|forever]
 unready DEPLOYMENT [--pods N]
 stall-terminating
-change NAMESPACE/KIND/NAME FIELD VALUE";
+image DEPLOYMENT
+crash DEPLOYMENT [--pods N]
+change NAMESPACE/KIND/NAME FIELD VALUE
+
+What they do, with an example of each:
+refuse             an answer with an error, and no effect: refuse 'PATCH */scale' --status 503 --retry-after 2
+delay              an answer that comes late: delay 'GET *' --ms 500 --times forever
+cut-before         a connection that ends before the effect: cut-before 'POST /internal/cache/warm'
+cut-after          a connection that ends between the effect and the answer: cut-after 'PATCH */scale'
+unready            pods that run and do not get ready: unready ticket-service --pods 2
+stall-terminating  pods that do not go away: stall-terminating
+image              new pods that cannot pull their image (ImagePullBackOff): image ticket-service
+crash              pods whose containers crash (CrashLoopBackOff); a job's pods fail: crash ticket-service --pods 1
+change             somebody else changes a field, now: change production/deployment/ticket-service spec.replicas 5";
 
 /// Why words are no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +132,11 @@ impl Fault {
                 Self::Unready { deployment: words.next("the name of the deployment")?, pods }
             }
             "stall-terminating" => Self::StallTerminating,
+            "image" => Self::Image { deployment: words.next("the name of the deployment")? },
+            "crash" => {
+                let pods = words.number("--pods", "a number of pods")?.unwrap_or(1);
+                Self::Crash { deployment: words.next("the name of the deployment")?, pods }
+            }
             "change" => {
                 let object = words.next("the object, NAMESPACE/KIND/NAME")?;
                 let field = words.next("the field, such as spec.replicas")?;
@@ -181,6 +199,8 @@ mod tests {
             "cut-after 'PATCH */scale' --times 1",
             "unready ticket-service --pods 2",
             "stall-terminating",
+            "image ticket-service",
+            "crash ticket-service --pods 3",
             "change production/deployment/ticket-service spec.replicas '5'",
         ] {
             assert_eq!(Fault::parse(&shell(text)).unwrap().to_string(), text);
@@ -198,6 +218,8 @@ mod tests {
             ("cut-after 'GET /' --times 0", "--times cannot be `0`"),
             ("cut-after 'GET /' --tims 1", "`--tims` is not understood here"),
             ("unready", "the name of the deployment is missing"),
+            ("image", "the name of the deployment is missing"),
+            ("crash ticket-service --pods x", "--pods cannot be `x`: a number of pods"),
             ("stall-terminating now", "`now` is not understood here"),
         ] {
             let message = Fault::parse(&shell(text)).unwrap_err().to_string();

@@ -107,17 +107,24 @@ async fn of_many_swaps_at_once_one_wins_and_the_log_has_no_gap() {
 }
 
 #[tokio::test]
-async fn a_changed_template_is_not_rolled_out_and_the_status_says_so() {
+async fn a_changed_template_is_rolled_out_to_new_pods() {
     let sandbox = Sandbox::start().await;
+    let before = sandbox.pod_names().await;
     let container = json!({ "name": "ticket-service", "env": [{ "name": "DB_POOL_MAX", "value": "9" }] });
     let patch = Patch::Strategic(json!({ "spec": { "template": { "spec": { "containers": [container] } } } }));
     sandbox.deployments().patch("ticket-service", &PatchParams::default(), &patch).await.unwrap();
-    eventually("the controller to look", || async {
+    eventually("the rollout", || async {
         let deployment = sandbox.deployments().get("ticket-service").await.unwrap();
         let status = deployment.status.unwrap();
-        status.observed_generation == Some(2) && status.updated_replicas.is_none() && status.ready_replicas == Some(2)
+        status.observed_generation == Some(2)
+            && status.updated_replicas == Some(2)
+            && status.replicas == Some(2)
+            && status.ready_replicas == Some(2)
     })
     .await;
+    eventually("the old pods to be gone", || async { sandbox.pod_names().await.iter().all(|name| !before.contains(name)) }).await;
+    // The rollout is the cluster's own doing; the request changed one field.
+    assert_eq!(sandbox.changes().len(), 1);
 }
 
 #[tokio::test]

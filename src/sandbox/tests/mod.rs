@@ -9,6 +9,7 @@ mod durability;
 mod faults;
 mod hostile;
 mod kubernetes;
+mod load;
 mod pod_log;
 mod pod_proxy;
 mod pods;
