@@ -32,6 +32,7 @@ mod job_by_hand;
 mod job_input;
 mod job_log;
 mod job_state;
+mod keep_within;
 mod manifest_text;
 mod logs;
 mod object;

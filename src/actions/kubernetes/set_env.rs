@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::Api;
 use super::env_variable::{self, Variables, Wanted, digest};
+use super::keep_within::KeepWithin;
 use super::pod_template::{self, place};
 use super::rollout::Rollout;
 use super::set_env_note::{Noted, noted_values};
@@ -52,8 +53,9 @@ struct Input {
     /// How long a rollback waits for the rollout to finish and the old pods to go; `10m` where it is left out.
     #[schemars(with = "Option<DurationText>")]
     settle: Option<Span>,
-    /// A budget that what is set must stay within.
-    keep_within: Option<Map<String, Value>>,
+    /// Where the variable is the size of a pool of connections: the database that all pods together must fit. It is proved right before each
+    /// write, forth and back; where it does not hold, nothing is sent.
+    keep_within: Option<KeepWithin>,
 }
 
 impl Input {
@@ -115,16 +117,6 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
 /// What stands in the place of a sensitive value.
 pub(super) const HIDDEN: &str = "[sensitive]";
 
-/// The one place where a write is weighed against the step's `keep_within`, right before it, forth and back: `wanted` is what the variables are
-/// about to be.
-#[expect(clippy::unused_async, reason = "what weighs it asks the target")]
-async fn guard(_: &Context, keep_within: Option<&Value>, _wanted: &BTreeMap<String, Value>) -> Result<(), Failure> {
-    match keep_within {
-        None | Some(Value::Null) => Ok(()),
-        Some(_) => Err(Failure::permanent("`keep_within` is not built yet: nothing was changed").hint("leave it out")),
-    }
-}
-
 impl SetEnv {
     pub(super) fn new(connections: Arc<Connections>) -> Self {
         Self { connections }
@@ -137,10 +129,12 @@ impl SetEnv {
             Ok(api) => api,
             Err(failure) => return Applied::NotApplied { failure },
         };
-        if let Err(failure) = guard(cx, noted.keep_within.as_ref(), &wanted).await {
+        let place = place(&noted.workload, &noted.namespace);
+        if let Some(keep_within) = &noted.keep_within
+            && let Err(failure) = keep_within.prove(&self.connections, &api, cx, noted, swaps, input.is_some()).await
+        {
             return Applied::NotApplied { failure };
         }
-        let place = place(&noted.workload, &noted.namespace);
         let swapped = swap_judged(&api, &place, "", |object| {
             let Some(variables) = Variables::of(object, &noted.container) else {
                 return Judged::Foreign(foreign(format!("{place} has no container `{}` any more", noted.container)));
@@ -286,8 +280,9 @@ impl Action for SetEnv {
             "sensitive": sensitive,
             "says": format!("it changes the pods' template: every pod of {workload} is restarted, and again by a rollback"),
         });
-        if let Some(budget) = input.keep_within {
-            note["keep_within"] = Value::Object(budget);
+        if let Some(budget) = &input.keep_within {
+            budget.names_one_of(&input.env)?;
+            note["keep_within"] = json!(budget);
         }
         Ok(Plan { intent: Intent { prior: Value::Null, changes, revert, note, by_hand, undo_by_hand }, unchanged: None })
     }

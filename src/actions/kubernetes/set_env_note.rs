@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::env_variable::Variables;
+use super::keep_within::KeepWithin;
 use super::pod_template;
 use super::rollout::Rollout;
 use super::set_env::{HIDDEN, sensitive_stands};
@@ -24,7 +25,7 @@ pub(super) struct Noted {
     pub(super) places: BTreeMap<String, usize>,
     /// The digests of sensitive variables.
     pub(super) sensitive: BTreeMap<String, String>,
-    pub(super) keep_within: Option<Value>,
+    pub(super) keep_within: Option<KeepWithin>,
 }
 
 impl Noted {
@@ -39,7 +40,7 @@ impl Noted {
                 container: intent.note.get("container")?.as_str()?.to_owned(),
                 places: serde_json::from_value(of("places")).ok()?,
                 sensitive: serde_json::from_value(of("sensitive")).ok()?,
-                keep_within: intent.note.get("keep_within").cloned(),
+                keep_within: intent.note.get("keep_within").map(|kept| serde_json::from_value(kept.clone())).transpose().ok()?,
             })
         };
         read().ok_or_else(|| Failure::permanent("what this step recorded does not name a container's variables"))

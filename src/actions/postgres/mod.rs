@@ -9,7 +9,6 @@ mod connection_budget;
 mod prove;
 mod workload;
 
-pub(crate) use budget::Sum;
 pub(crate) use prove::{Question, prove};
 
 use std::sync::Arc;
