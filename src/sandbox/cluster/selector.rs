@@ -215,6 +215,23 @@ mod tests {
     }
 
     #[test]
+    fn events_are_selected_by_what_they_are_about() {
+        let event = json!({
+            "metadata": { "name": "a.1" }, "involvedObject": { "kind": "Pod", "name": "a" }, "type": "Warning", "reason": "BackOff",
+            "source": { "component": "kubelet" },
+        });
+        for (fields, expected) in [
+            ("involvedObject.kind=Pod,involvedObject.name=a", true),
+            ("type!=Normal,reason=BackOff,source=kubelet", true),
+            ("source=default-scheduler", false),
+            ("involvedObject.kind=Deployment", false),
+        ] {
+            assert_eq!(Selector::parse(Resource::Events, "", fields).unwrap().matches(&event), expected, "{fields}");
+        }
+        assert!(Selector::parse(Resource::Events, "", "message=x").is_err());
+    }
+
+    #[test]
     fn what_cannot_be_understood_is_an_error() {
         for (labels, fields) in
             [("a in b)", ""), ("=x", ""), ("a b", ""), ("a within (b)", ""), ("", "spec.nodeNam=x"), ("", "status.phase")]

@@ -14,7 +14,7 @@ use super::managed_fields::{self, Configuration, Manager, Operation};
 use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use super::store::{Entry, text};
-use super::{delete, patch};
+use super::{delete, patch, protobuf};
 use crate::sandbox::call::{Call, Caller};
 use crate::sandbox::field;
 use crate::sandbox::world::World;
@@ -79,6 +79,9 @@ pub(crate) fn document(call: &Call) -> Result<Value, ApiError> {
             Ok(document) => Ok(document),
             Err(_) => serde_saphyr::from_slice(&call.body).map_err(|error| unread(error.to_string())),
         },
+        protobuf::MEDIA_TYPE => Err(ApiError::unsupported_media_type(
+            "application/json, application/yaml (the sandbox reads no protobuf: add `--dry-run=client -o yaml | kubectl apply -f -`)",
+        )),
         _ => Err(ApiError::unsupported_media_type("application/json, application/yaml")),
     }
 }
