@@ -252,6 +252,9 @@ fn kubectl_shows_tables_with_the_columns_of_a_real_cluster() {
     }
     let autoscaler = kubectl.run(&["get", "hpa"]).fine().to_owned();
     assert!(autoscaler.contains("%/70%   2         16        2"), "{autoscaler}");
+    // As the procedure asks for them; the real one warns here, too.
+    let endpoints = kubectl.run(&["get", "endpoints", "ticket-service"]);
+    assert!(endpoints.success && endpoints.out.matches(":8080").count() == 2 && endpoints.err.contains("deprecated"), "{}", endpoints.out);
     kubectl.run(&["top", "pods"]).refused("Metrics API not available");
 }
 

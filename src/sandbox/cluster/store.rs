@@ -13,7 +13,7 @@ use super::pod::Life;
 use super::resource::Resource;
 
 /// How many changes a watch may lie behind by default: more than a rollout of 64 Pods makes.
-pub(crate) const HISTORY: usize = 8192;
+pub(crate) const HISTORY: usize = 4096;
 
 /// One object and, for a Pod, what the cluster has in mind for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ pub(crate) fn fill(resource: Resource, object: &mut Value) {
         Resource::Pods => pod(object),
         Resource::HorizontalPodAutoscalers => autoscaler(&mut object["spec"]),
         Resource::Services => service(&mut object["spec"]),
+        Resource::Endpoints => each(object, "subsets", |subset| each(subset, "ports", |port| default(port, "protocol", json!("TCP")))),
         Resource::EndpointSlices => each(object, "ports", |port| {
             default(port, "name", json!(""));
             default(port, "protocol", json!("TCP"));

@@ -4,7 +4,6 @@
 
 use serde_json::{Map, Value};
 
-use super::as_served;
 use super::problems::Problems;
 use super::update::same_version;
 use crate::sandbox::cluster::resource::Resource;
@@ -21,7 +20,7 @@ const RESIZABLE: [&str; 2] = ["cpu", "memory"];
 /// 409 for another version; 422 for an amount that is taken away, for another class and for another resource than CPU and memory.
 pub(crate) fn resize(stored: &Value, sent: &Value) -> Result<Value, ApiError> {
     same_version(Resource::Pods, stored, sent)?;
-    let mut wanted = as_served(Resource::Pods, stored);
+    let mut wanted = stored.clone();
     let before = wanted["spec"].clone();
     let mut problems = Problems::default();
     let sent: Vec<&Value> = sent["spec"]["containers"].as_array().into_iter().flatten().collect();
