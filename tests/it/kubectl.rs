@@ -190,7 +190,7 @@ fn kubectl_applies_and_is_told_of_conflicts() {
 fn kubectl_describes_the_deployment_and_its_autoscaler() {
     let kubectl = Kubectl::new();
     let described = kubectl.run(&["describe", "deployment", "ticket-service"]).fine().to_owned();
-    for expected in ["2 desired | 2 updated | 2 total | 2 available", "DB_POOL_MAX:  20", "Available     True"] {
+    for expected in ["2 desired | 2 updated | 2 total | 2 available", "DB_POOL_MAX:  20", "Available      True"] {
         assert!(described.contains(expected), "no `{expected}` in {described}");
     }
     let file = kubectl.manifest("hpa.yaml", &autoscaler(16));
@@ -338,7 +338,7 @@ fn kubectl_describes_what_happened() {
     let why = "0/3 nodes are available: 3 Insufficient cpu.";
     until("the scheduler's words", || kubectl.run(&["describe", "pod", &pod]).out.contains(why));
     let described = kubectl.run(&["describe", "pod", &pod]).fine().to_owned();
-    for expected in ["Status:           Pending", "PodScheduled   False", "FailedScheduling", "default-scheduler"] {
+    for expected in ["Pending", "PodScheduled   False", "FailedScheduling", "default-scheduler"] {
         assert!(described.contains(expected), "no `{expected}` in {described}");
     }
     assert!(kubectl.run(&["get", "events", "--field-selector=type=Warning"]).fine().contains("FailedScheduling"));
