@@ -14,16 +14,16 @@ use crate::report::{Role, text};
 
 /// What a sandbox that a run starts by itself takes from the environment.
 pub const VARIABLES: &str = "\
-A sandbox that is started without these options takes them from the environment:
-  RUNSHEET_SANDBOX_SPEED       by how much its clock is faster than usual, 0.01 to 1000
-  RUNSHEET_SANDBOX_AUTOSCALER  the autoscaler of a fresh cluster: none, cpu or memory";
+A sandbox that is started without these options has them from the environment:
+  RUNSHEET_SANDBOX_SPEED       how much faster its clock is, 0.01 to 1000
+  RUNSHEET_SANDBOX_AUTOSCALER  a fresh cluster's: none, cpu or memory";
 
 /// The commands of `sandbox`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Start it, unless it runs; runs start it by themselves
     Up {
-        /// By how much Pods come and go faster than usual, 0.01 to 1000
+        /// How much faster its clock is than usual, 0.01 to 1000 [default: 1]
         #[arg(long, value_name = "N")]
         speed: Option<f64>,
     },
@@ -33,11 +33,13 @@ pub enum Command {
     Status,
     /// Put its cluster back to how it was at first
     Reset {
-        /// The autoscaler of the cluster: none, cpu (the procedure's, on the CPU alone) or memory (on both, as in the procedure)
+        /// The autoscaler of the cluster: none, cpu (the procedure's, on CPU alone) or memory (on both, as in the procedure)
         #[arg(long, value_name = "METRICS", default_value_t, env = "RUNSHEET_SANDBOX_AUTOSCALER")]
         autoscaler: Autoscaler,
     },
-    /// Set the load on its ticket service, in requests a second over all pods; 0 at first
+    /// Set the load on its ticket service, in requests a second
+    ///
+    /// They are shared out over all its ready pods. At first there are none.
     Load {
         /// Requests a second; 250 keep one pod as busy as it asks for
         #[arg(value_name = "RPS")]

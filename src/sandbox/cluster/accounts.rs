@@ -5,6 +5,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use super::protobuf;
 use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use crate::sandbox::call::Call;
@@ -114,7 +115,11 @@ pub(crate) fn review(user: User, path: &str, call: &Call) -> Option<Result<Value
 }
 
 fn access(user: User, call: &Call) -> Result<Value, ApiError> {
-    let sent: Value = serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(format!("this is no review: {error}")))?;
+    let sent: Value = if call.media_type() == protobuf::MEDIA_TYPE {
+        protobuf::access_review(&call.body).ok_or_else(|| ApiError::bad_request("this is no review that can be read"))?
+    } else {
+        serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(format!("this is no review: {error}")))?
+    };
     let spec = &sent["spec"];
     let verb = match (spec["resourceAttributes"]["verb"].as_str(), spec["nonResourceAttributes"]["verb"].as_str()) {
         (Some(verb), None) | (None, Some(verb)) => verb,

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::accounts::{self, User};
 use super::admit::scale;
-use super::resource::ResourcePath;
+use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use super::table::{self, Shown};
 use super::write::Answer;
@@ -71,7 +71,12 @@ async fn handle(platform: &Arc<Platform>, call: Arc<Call>) -> Result<Response, A
     }
     user.check(&path, &call)?;
     if call.method == Method::GET {
-        return read(platform, &path, &call);
+        let mut response = read(platform, &path, &call)?;
+        if path.resource == Resource::Endpoints {
+            let warning = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
+            response.headers_mut().append(header::WARNING, header::HeaderValue::from_static(warning));
+        }
+        return Ok(response);
     }
     let mut dry = match call.query("dryRun") {
         "" => false,

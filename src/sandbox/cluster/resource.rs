@@ -11,6 +11,7 @@ pub(crate) enum Resource {
     Nodes,
     Pods,
     Services,
+    Endpoints,
     ConfigMaps,
     Events,
     ResourceQuotas,
@@ -49,11 +50,12 @@ const fn of_the_cluster(plural: &'static str, kind: &'static str, short_names: &
 }
 
 impl Resource {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Namespaces,
         Self::Nodes,
         Self::Pods,
         Self::Services,
+        Self::Endpoints,
         Self::ConfigMaps,
         Self::Events,
         Self::ResourceQuotas,
@@ -73,6 +75,7 @@ impl Resource {
             Self::Nodes => &const { of_the_cluster("nodes", "Node", &["no"]) },
             Self::Pods => &const { entry("pods", "Pod", "", "v1", &["po"]) },
             Self::Services => &const { entry("services", "Service", "", "v1", &["svc"]) },
+            Self::Endpoints => &const { entry("endpoints", "Endpoints", "", "v1", &["ep"]) },
             Self::ConfigMaps => &const { entry("configmaps", "ConfigMap", "", "v1", &["cm"]) },
             Self::Events => &const { entry("events", "Event", "", "v1", &["ev"]) },
             Self::ResourceQuotas => &const { entry("resourcequotas", "ResourceQuota", "", "v1", &["quota"]) },
@@ -147,12 +150,13 @@ impl Resource {
 
     /// Whether an object must have a `spec`.
     pub(crate) fn has_spec(self) -> bool {
-        !matches!(self, Self::ConfigMaps | Self::Events | Self::EndpointSlices | Self::Namespaces | Self::Nodes | Self::Leases)
+        use Resource::{ConfigMaps, EndpointSlices, Endpoints, Events, Leases, Namespaces, Nodes};
+        !matches!(self, ConfigMaps | Events | Endpoints | EndpointSlices | Namespaces | Nodes | Leases)
     }
 
     /// Whether it has a `status` subresource.
     pub(crate) fn has_status(self) -> bool {
-        !matches!(self, Self::ConfigMaps | Self::Events | Self::EndpointSlices | Self::Leases)
+        !matches!(self, Self::ConfigMaps | Self::Events | Self::Endpoints | Self::EndpointSlices | Self::Leases)
     }
 
     /// Whether the server counts the changes of what is wanted.
@@ -165,6 +169,7 @@ impl Resource {
         match name {
             "status" => self.has_status(),
             "scale" => self.scales(),
+            "resize" => self == Self::Pods,
             _ => false,
         }
     }

@@ -8,26 +8,35 @@ use super::{Act, Fault, Route};
 
 /// The words of a fault, for a person.
 pub const USAGE: &str = "\
-refuse 'METHOD PATH' --status CODE [--retry-after SECONDS] [--host HOST] [--times N|forever]
-delay 'METHOD PATH' --ms MILLISECONDS [--host HOST] [--times N|forever]
-cut-before 'METHOD PATH' [--host HOST] [--times N|forever]
-cut-after 'METHOD PATH' [--host HOST] [--times N|forever]
+refuse 'METHOD PATH' --status CODE [--retry-after SECONDS]
+delay 'METHOD PATH' --ms MILLISECONDS
+cut-before 'METHOD PATH'
+cut-after 'METHOD PATH'
 unready DEPLOYMENT [--pods N]
 stall-terminating
 image DEPLOYMENT
 crash DEPLOYMENT [--pods N]
 change NAMESPACE/KIND/NAME FIELD VALUE
+Those with a path also take [--host HOST] and [--times N|forever].
 
 What they do, with an example of each:
-refuse             an answer with an error, and no effect: refuse 'PATCH */scale' --status 503 --retry-after 2
-delay              an answer that comes late: delay 'GET *' --ms 500 --times forever
-cut-before         a connection that ends before the effect: cut-before 'POST /internal/cache/warm'
-cut-after          a connection that ends between the effect and the answer: cut-after 'PATCH */scale'
-unready            pods that run and do not get ready: unready ticket-service --pods 2
-stall-terminating  pods that do not go away: stall-terminating
-image              new pods that cannot pull their image (ImagePullBackOff): image ticket-service
-crash              pods whose containers crash (CrashLoopBackOff); a job's pods fail: crash ticket-service --pods 1
-change             somebody else changes a field, now: change production/deployment/ticket-service spec.replicas 5";
+refuse             an answer with an error, and no effect
+                   refuse 'PATCH */scale' --status 503 --retry-after 2
+delay              an answer that comes late
+                   delay 'GET *' --ms 500 --times forever
+cut-before         a connection that ends before the effect
+                   cut-before 'POST /internal/cache/warm'
+cut-after          a connection that ends between the effect and the answer
+                   cut-after 'PATCH */scale'
+unready            pods that run and do not get ready
+                   unready ticket-service --pods 2
+stall-terminating  pods that do not go away
+image              new pods that cannot pull their image (ImagePullBackOff)
+                   image ticket-service
+crash              containers that crash (CrashLoopBackOff); a job's pods fail
+                   crash ticket-service --pods 1
+change             somebody else changes a field, now
+                   change production/deployment/ticket-service spec.replicas 5";
 
 /// Why words are no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

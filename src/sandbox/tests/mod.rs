@@ -7,6 +7,7 @@ mod admission;
 mod apply;
 mod durability;
 mod faults;
+mod former;
 mod hostile;
 mod kubernetes;
 mod load;
@@ -15,6 +16,7 @@ mod pod_proxy;
 mod pods;
 mod postgres;
 mod process;
+mod resize;
 mod ticket_service;
 mod watch;
 

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::pod_spec::{self, each};
+use crate::sandbox::cluster::qos;
 use crate::sandbox::cluster::resource::Resource;
 
 /// Fills what is missing.
@@ -20,6 +21,7 @@ pub(crate) fn fill(resource: Resource, object: &mut Value) {
         Resource::Pods => pod(object),
         Resource::HorizontalPodAutoscalers => autoscaler(&mut object["spec"]),
         Resource::Services => service(&mut object["spec"]),
+        Resource::Endpoints => each(object, "subsets", |subset| each(subset, "ports", |port| default(port, "protocol", json!("TCP")))),
         Resource::EndpointSlices => each(object, "ports", |port| {
             default(port, "name", json!(""));
             default(port, "protocol", json!("TCP"));
@@ -116,6 +118,8 @@ fn pod(object: &mut Value) {
     });
     default(object, "status", json!({}));
     default(&mut object["status"], "phase", json!("Pending"));
+    let class = qos::class(&object["spec"]);
+    default(&mut object["status"], "qosClass", json!(class));
 }
 
 fn autoscaler(spec: &mut Value) {

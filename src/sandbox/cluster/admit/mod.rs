@@ -8,6 +8,7 @@ pub(crate) mod defaults;
 pub(crate) mod pod_spec;
 pub(crate) mod problems;
 pub(crate) mod quantity;
+pub(crate) mod resize;
 pub(crate) mod scale;
 pub(crate) mod strict;
 mod typed;
@@ -51,14 +52,32 @@ pub(crate) fn as_served(resource: Resource, stored: &Value) -> Value {
     served
 }
 
-/// Brings what an earlier version stored to how the API serves it now. Pods stay as they were born.
+/// Brings what an earlier version stored to how the API serves it now.
 pub(crate) fn upgrade(store: &mut Store) {
+    let pods: Vec<Value> = store.list(Resource::Pods, None).map(|entry| pod(&entry.object)).collect();
+    for object in pods {
+        store.amend(Resource::Pods, object);
+    }
     for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Pods) {
         let objects: Vec<Value> = store.list(resource, None).map(|entry| as_served(resource, &entry.object)).collect();
         for object in objects {
             store.amend(resource, object);
         }
     }
+}
+
+/// A Pod with the `spec` of today. Its status is the controllers', but for what its containers run with, which was not shown once.
+fn pod(stored: &Value) -> Value {
+    let mut served = stored.clone();
+    served["spec"] = as_served(Resource::Pods, stored)["spec"].clone();
+    let containers = served["spec"]["containers"].clone();
+    let statuses = served["status"]["containerStatuses"].as_array_mut();
+    for (status, container) in statuses.into_iter().flatten().zip(containers.as_array().into_iter().flatten()) {
+        if status["state"]["running"].is_object() && !status["resources"].is_object() {
+            status["resources"] = container["resources"].clone();
+        }
+    }
+    served
 }
 
 /// What a part of an object holds of the fields that its kind declares, without defaults.

@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ResourceQuota, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, ResourceQuota, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::Serialize;
@@ -22,6 +22,7 @@ pub(super) fn round_trip(resource: Resource, object: &Value) -> Result<Value, se
         Resource::Nodes => through::<Node>(object),
         Resource::Pods => through::<Pod>(object),
         Resource::Services => through::<Service>(object),
+        Resource::Endpoints => through::<Endpoints>(object),
         Resource::ConfigMaps => through::<ConfigMap>(object),
         Resource::Events => through::<Event>(object),
         Resource::ResourceQuotas => through::<ResourceQuota>(object),

@@ -51,7 +51,12 @@ pub(super) fn validate(resource: Resource, object: &Value) -> Problems {
             "IPv4" | "IPv6" | "FQDN" => {}
             _ => problems.unsupported("addressType", &object["addressType"], &["FQDN", "IPv4", "IPv6"]),
         },
-        Resource::Namespaces | Resource::Nodes | Resource::ConfigMaps | Resource::Events | Resource::ResourceQuotas => {}
+        Resource::Namespaces
+        | Resource::Nodes
+        | Resource::Endpoints
+        | Resource::ConfigMaps
+        | Resource::Events
+        | Resource::ResourceQuotas => {}
     }
     problems
 }

@@ -1,8 +1,9 @@
-//! EndpointSlices: where the Pods of each Service are, and which of them take requests.
+//! EndpointSlices and Endpoints: where the Pods of each Service are, and which of them take requests.
 //!
 //! It must not touch Pods or Services. Invariant: an endpoint is ready only while its Pod is ready and not about to end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,6 +16,9 @@ use crate::sandbox::cluster::store::Entry;
 
 /// How many endpoints a slice takes.
 const MOST: usize = 100;
+/// How many addresses an Endpoints object takes of each sort.
+const MOST_IN_ALL: usize = 1000;
+const LABEL: &str = "endpoints.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 pub(super) fn run(cluster: &mut Cluster<'_>) {
@@ -54,6 +58,51 @@ pub(super) fn run(cluster: &mut Cluster<'_>) {
         for surplus in known.iter().skip(needed) {
             cluster.remove(Resource::EndpointSlices, &surplus.object);
         }
+        whole(cluster, service, &pods, &ports);
+    }
+    for entry in cluster.list(Resource::Endpoints) {
+        let object = &entry.object;
+        let mine = object["metadata"]["labels"][LABEL] == "endpoint-controller";
+        if mine && cluster.store.get(Resource::Services, namespace(object), name(object)).is_none() {
+            cluster.remove(Resource::Endpoints, object);
+        }
+    }
+}
+
+/// The Endpoints of a Service: the older form, which has its name and all its Pods in one object.
+fn whole(cluster: &mut Cluster<'_>, service: &Value, pods: &[Entry], ports: &Value) {
+    let addresses = |ready: bool| {
+        let wanted = pods.iter().map(|entry| &entry.object).filter(|pod| {
+            let stage = pod::stage(pod);
+            stage != Stage::Terminating && (stage == Stage::Ready) == ready
+        });
+        let address = |pod: &Arc<Value>| {
+            let target = json!({ "kind": "Pod", "namespace": namespace(pod), "name": name(pod), "uid": uid(pod) });
+            json!({ "ip": pod["status"]["podIP"], "nodeName": pod["spec"]["nodeName"], "targetRef": target })
+        };
+        wanted.take(MOST_IN_ALL).map(address).collect::<Vec<_>>()
+    };
+    let mut subset = json!({ "ports": ports });
+    for (member, found) in [("addresses", addresses(true)), ("notReadyAddresses", addresses(false))] {
+        if !found.is_empty() {
+            subset[member] = Value::Array(found);
+        }
+    }
+    let empty = subset["addresses"].is_null() && subset["notReadyAddresses"].is_null();
+    let subsets = if empty { json!([]) } else { json!([subset]) };
+    let known = cluster.store.get(Resource::Endpoints, namespace(service), name(service)).map(|entry| Value::clone(&entry.object));
+    let mut object = known.clone().unwrap_or_else(|| {
+        json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {
+                "name": name(service), "namespace": namespace(service), "uid": Uuid::now_v7().to_string(),
+                "creationTimestamp": cluster.moment.stamp(), "labels": { LABEL: "endpoint-controller" },
+            },
+        })
+    });
+    object["subsets"] = subsets;
+    if known.as_ref() != Some(&object) {
+        cluster.put(Resource::Endpoints, object, None);
     }
 }
 

@@ -33,6 +33,26 @@ pub(super) fn service(object: &Value, now: u64) -> Vec<Value> {
     ]
 }
 
+pub(super) const ENDPOINTS: &[Column] = &[text("Name"), text("Endpoints"), text("Age")];
+
+pub(super) fn endpoints(object: &Value, now: u64) -> Vec<Value> {
+    let mut found = Vec::new();
+    for subset in object["subsets"].as_array().into_iter().flatten() {
+        for address in subset["addresses"].as_array().into_iter().flatten() {
+            let ports = subset["ports"].as_array().into_iter().flatten();
+            found.extend(ports.map(|port| format!("{}:{}", word(&address["ip"]), word(&port["port"]))));
+        }
+    }
+    vec![name(object), few(found), age(object, now)]
+}
+
+/// At most three of them, and how many more there are.
+fn few(all: Vec<String>) -> Value {
+    let more = all.len().saturating_sub(3);
+    let shown = joined(all.into_iter().take(3));
+    if more > 0 { json!(format!("{} + {more} more...", word(&shown))) } else { shown }
+}
+
 pub(super) const ENDPOINT_SLICE: &[Column] = &[text("Name"), text("AddressType"), text("Ports"), text("Endpoints"), text("Age")];
 
 pub(super) fn endpoint_slice(object: &Value, now: u64) -> Vec<Value> {
@@ -44,12 +64,7 @@ pub(super) fn endpoint_slice(object: &Value, now: u64) -> Vec<Value> {
         .flatten()
         .flat_map(|endpoint| endpoint["addresses"].as_array().into_iter().flatten().map(word))
         .collect();
-    let more = addresses.len().saturating_sub(3);
-    let mut shown_addresses = unset(joined(addresses.into_iter().take(3)));
-    if more > 0 {
-        shown_addresses = json!(format!("{} + {more} more...", word(&shown_addresses)));
-    }
-    vec![name(object), shown(object, "/addressType"), unset(joined(ports)), shown_addresses, age(object, now)]
+    vec![name(object), shown(object, "/addressType"), unset(joined(ports)), unset(few(addresses)), age(object, now)]
 }
 
 pub(super) const CONFIG_MAP: &[Column] = &[text("Name"), text("Data"), text("Age")];

@@ -50,6 +50,7 @@ pub(crate) fn table(resource: Resource, shown: Shown, metadata: Value, objects: 
         Resource::Jobs => (workloads::JOB, workloads::job),
         Resource::HorizontalPodAutoscalers => (workloads::AUTOSCALER, workloads::autoscaler),
         Resource::Services => (cluster::SERVICE, cluster::service),
+        Resource::Endpoints => (cluster::ENDPOINTS, cluster::endpoints),
         Resource::EndpointSlices => (cluster::ENDPOINT_SLICE, cluster::endpoint_slice),
         Resource::ConfigMaps => (cluster::CONFIG_MAP, cluster::config_map),
         Resource::Events => (cluster::EVENT, cluster::event),

@@ -43,12 +43,12 @@ fn pod_status(pod: &Value, statuses: &[Value]) -> String {
     if pod["metadata"]["deletionTimestamp"].is_string() {
         return "Terminating".to_owned();
     }
-    let reasons = statuses.iter().filter_map(|status| {
+    let mut reasons = statuses.iter().filter_map(|status| {
         let state = &status["state"];
         let reason = state["waiting"]["reason"].as_str().or_else(|| state["terminated"]["reason"].as_str());
         reason.filter(|reason| !reason.is_empty())
     });
-    if let Some(reason) = reasons.last() {
+    if let Some(reason) = reasons.next_back() {
         return reason.to_owned();
     }
     let status = &pod["status"];

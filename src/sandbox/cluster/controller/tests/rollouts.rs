@@ -187,3 +187,17 @@ fn pods_that_a_deployment_owns_itself_are_adopted() {
     assert_eq!(world.deployment()["status"]["updatedReplicas"], 2);
     assert!(world.pods().iter().all(|entry| text(&entry.object, "/spec/nodeName").starts_with("node-")));
 }
+
+#[test]
+fn a_watch_can_lie_behind_by_a_whole_rollout() {
+    let mut world = World::new();
+    world.scale(64);
+    world.seconds(60);
+    assert_eq!(world.count(Stage::Ready), 64);
+    let before = world.store.version();
+    world.pool("9");
+    world.seconds(120);
+    let updated = world.deployment()["status"]["updatedReplicas"].clone();
+    assert_eq!((updated, world.pods().len()), (json!(64), 64));
+    assert!(world.store.since(before).is_ok(), "{} changes", world.store.version() - before);
+}
