@@ -1,5 +1,6 @@
 //! Every integration test, in one binary: a file for each feature.
 
+mod actions;
 mod cli_questions;
 mod cli_runs;
 mod commands;

@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::api::Pods;
 use super::horizontal::what_holds;
+use super::pod_count::PodCount;
 use super::workload_state::WorkloadState;
 use crate::model::outcome::Followed;
 
@@ -21,7 +21,7 @@ pub(super) struct Between {
 pub(super) fn followed(
     workload: &str,
     state: Option<&WorkloadState>,
-    pods: &Pods,
+    pods: &PodCount,
     wanted: Between,
     autoscaler: Option<&Value>,
 ) -> Followed {
@@ -34,18 +34,13 @@ pub(super) fn followed(
     } else if pods.total <= most {
         return Followed::Yes;
     } else if staying <= most {
-        format!("{} of {} pods are still terminating: {}", pods.terminating, pods.total, listed(&pods.names, pods.terminating))
+        format!("{} of {} pods are still terminating: {}", pods.terminating, pods.total, pods.listed(pods.terminating))
     } else if let Some(autoscaler) = autoscaler {
         format!("{staying} pods are there where {most} are wanted: {}", what_holds(autoscaler))
     } else if pods.terminating > 0 {
-        format!("{} of {} pods are still terminating: {}", pods.terminating, pods.total, listed(&pods.names, pods.terminating))
+        format!("{} of {} pods are still terminating: {}", pods.terminating, pods.total, pods.listed(pods.terminating))
     } else {
-        format!("{} pods are there where {most} are wanted: {}", pods.total, listed(&pods.names, pods.total))
+        format!("{} pods are there where {most} are wanted: {}", pods.total, pods.listed(pods.total))
     };
     Followed::No { holds }
-}
-
-fn listed(names: &[String], all: u64) -> String {
-    let more = all.saturating_sub(names.len() as u64);
-    if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
 }

@@ -25,7 +25,9 @@ mod object;
 mod pages;
 mod patch;
 mod pod_choice;
+mod pod_count;
 mod pod_http;
+mod pod_log;
 mod pod_template;
 mod pods;
 mod quantity;
@@ -35,7 +37,6 @@ mod rollout;
 mod rollout_restart;
 mod rollout_status;
 mod scale;
-mod scaled_by;
 mod set_env;
 mod set_resources;
 #[cfg(test)]

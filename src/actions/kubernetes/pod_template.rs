@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::api::Api;
-use super::errors::Asked;
+use super::pod_count::PodCount;
 use super::rollout::Rollout;
 use super::swap_fields::Place;
 use super::workload::{Rolling, Workload};
@@ -78,14 +78,10 @@ pub(super) async fn followed(api: &Api, workload: &Workload, namespace: &str) ->
         return Ok(Followed::No { holds: format!("{workload}: {}", rollout.message) });
     }
     // The status counts no pod that is on its way out; of those that stay, a complete rollout has none of an older template.
-    let asked = Asked { verb: "list", resource: "pods", name: "", namespace };
-    let pods = api.pods(namespace, &selector(&place, &object)?).await.map_err(|trouble| trouble.failure(asked))?;
+    let pods = PodCount::of(api, namespace, &selector(&place, &object)?).await?;
     if pods.terminating == 0 {
         return Ok(Followed::Yes);
     }
-    let more = pods.terminating.saturating_sub(pods.names.len() as u64);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    Ok(Followed::No {
-        holds: format!("{} of {} pods are still terminating: {}{more}", pods.terminating, pods.total, pods.names.join(", ")),
-    })
+    let listed = pods.listed(pods.terminating);
+    Ok(Followed::No { holds: format!("{} of {} pods are still terminating: {listed}", pods.terminating, pods.total) })
 }

@@ -19,6 +19,7 @@ use self::state::{Observed, observe};
 use super::api::Api;
 use super::followed::{Between, followed};
 use super::horizontal;
+use super::pod_count::PodCount;
 use super::swap_fields::{FieldSwap, Place, back, forth, swap_fields};
 use super::workload::Workload;
 use super::workload_state::WorkloadState;
@@ -202,8 +203,7 @@ impl Action for Autoscaler {
             noted.max_before
         };
         let least = if noted.created().is_some() { most } else { noted.min_before };
-        let pods = api.pods(namespace, &noted.selector).await;
-        let pods = pods.map_err(|trouble| trouble.failure(super::errors::Asked { verb: "list", resource: "pods", name: "", namespace }))?;
+        let pods = PodCount::of(&api, namespace, &noted.selector).await?;
         let wanted = Between { least: u64::try_from(least).unwrap_or(0), most: u64::try_from(most).unwrap_or(0) };
         Ok(followed(&workload.to_string(), Some(&state), &pods, wanted, object.as_ref()))
     }

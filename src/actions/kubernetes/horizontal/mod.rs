@@ -9,7 +9,8 @@ pub(super) use self::holds::what_holds;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::errors::{Asked, Trouble};
+use super::errors::Asked;
+use super::pages;
 use super::swap_fields::Place;
 use super::workload::Workload;
 use crate::model::change::ObjectRef;
@@ -22,8 +23,6 @@ pub(super) const FLOOR: &str = "spec.minReplicas";
 pub(super) const CEILING: &str = "spec.maxReplicas";
 /// The resource, as access rules name it.
 pub(super) const RESOURCE: &str = "horizontalpodautoscalers";
-/// How many are asked for at once, and at most: more than that in one namespace is refused.
-const MOST: usize = 500;
 
 /// An autoscaler.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,18 +55,25 @@ impl Horizontal {
         })
     }
 
+    fn target(&self, key: &str) -> &str {
+        self.object.pointer(&format!("/spec/scaleTargetRef/{key}")).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether it names an object of this kind and name, in whatever group.
+    fn names(&self, kind: &str, name: &str) -> bool {
+        self.target("kind").eq_ignore_ascii_case(kind) && self.target("name") == name
+    }
+
     /// Whether it scales this workload: by group, kind and name.
     pub(super) fn scales(&self, workload: &Workload) -> bool {
-        let text = |key: &str| self.object.pointer(&format!("/spec/scaleTargetRef/{key}")).and_then(Value::as_str).unwrap_or_default();
-        let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
+        let group = self.target("apiVersion").split_once('/').map_or("", |(group, _)| group);
         // A reference of old manifests may leave the group out.
-        (group == "apps" || group.is_empty()) && text("kind").to_lowercase() == workload.kind.as_str() && text("name") == workload.name
+        (group == "apps" || group.is_empty()) && self.names(workload.kind.as_str(), &workload.name)
     }
 
     /// What it scales, for people: `Deployment/ticket-service`.
     pub(super) fn scaled(&self) -> String {
-        let text = |key: &str| self.object.pointer(&format!("/spec/scaleTargetRef/{key}")).and_then(Value::as_str).unwrap_or("?");
-        format!("{}/{}", text("kind"), text("name"))
+        format!("{}/{}", self.target("kind"), self.target("name"))
     }
 
     /// The ScaledObject of KEDA that made it and puts back whatever is changed in it.
@@ -106,21 +112,16 @@ pub(super) fn controller(object: &Value) -> Option<(String, String)> {
 /// # Errors
 /// A read that failed, or more of them than can be looked through.
 pub(super) async fn list(api: &Api, namespace: &str) -> Result<Vec<Horizontal>, Failure> {
-    let path = format!("{}?limit={MOST}", collection(namespace));
     let asked = Asked { verb: "list", resource: RESOURCE, name: "", namespace };
-    let page = match api.get(&path).await {
-        Ok(page) => page,
-        Err(Trouble::Refused { status: 404, .. }) => return Ok(Vec::new()),
-        Err(trouble) => return Err(trouble.failure(asked)),
-    };
-    let more = page.pointer("/metadata/continue").and_then(Value::as_str).is_some_and(|token| !token.is_empty());
-    if more {
-        let message = format!("there are more than {MOST} autoscalers in namespace {namespace}");
-        return Err(Failure::permanent(message).hint("this cannot tell which of them scales the workload: change them by hand"));
-    }
-    let garbled = || Trouble::Garbled { what: "a list of autoscalers has no items".to_owned() }.failure(asked);
-    let items = page.get("items").and_then(Value::as_array).ok_or_else(garbled)?;
-    Ok(items.iter().cloned().filter_map(Horizontal::of).collect())
+    pages::list_if_known(api, &collection(namespace), asked, |one| Horizontal::of(one.clone())).await
+}
+
+/// The names of those that scale an object of whatever kind: `Deployment`, its name.
+///
+/// # Errors
+/// As for [`list`].
+pub(super) async fn names(api: &Api, namespace: &str, kind: &str, name: &str) -> Result<Vec<String>, Failure> {
+    Ok(list(api, namespace).await?.into_iter().filter(|one| one.names(kind, name)).map(|one| one.name).collect())
 }
 
 /// The autoscaler of a workload.

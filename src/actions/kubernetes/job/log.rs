@@ -2,38 +2,41 @@
 //!
 //! Must not fail the step: where it cannot be read, that is said. Invariant: bounded in lines, bytes and time, and without any secret's value.
 
-use crate::actions::kubernetes::errors::Asked;
-use http::Request;
+use crate::actions::kubernetes::errors::{Asked, Trouble};
+use crate::actions::kubernetes::{pages, pod_log};
 use serde_json::Value;
 
 use crate::actions::kubernetes::api::Api;
 
+/// How many bytes of a log are read.
+const READ: usize = 64 * 1024;
 /// How many bytes of it are an output.
 const TAIL: usize = 4 * 1024;
 
 /// The last lines of the newest pod of a Job; else why there are none.
 pub(super) async fn tail(api: &Api, namespace: &str, job: &str) -> Result<String, String> {
-    let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=job-name%3D{job}&limit=100");
-    let list = api.get(&path).await.map_err(|trouble| {
-        let asked = Asked { verb: "list", resource: "pods", name: "", namespace };
-        trouble.failure(asked).message
-    })?;
-    let pods = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let newest = pods.iter().max_by_key(|pod| pod.pointer("/metadata/creationTimestamp").and_then(Value::as_str).unwrap_or_default());
-    let Some(pod) = newest else { return Err("it has no pod".to_owned()) };
-    if let Some(why) = waiting(pod) {
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    let asked = Asked { verb: "list", resource: "pods", name: "", namespace };
+    let mut newest: Option<Value> = None;
+    let born = |pod: &Value| pod.pointer("/metadata/creationTimestamp").and_then(Value::as_str).unwrap_or_default().to_owned();
+    pages::list(api, &path, &[("labelSelector", &format!("job-name={job}"))], asked, |pod| -> Option<()> {
+        if newest.as_ref().is_none_or(|so_far| born(so_far) <= born(pod)) {
+            newest = Some(pod.clone());
+        }
+        None
+    })
+    .await
+    .map_err(|failure| failure.message)?;
+    let pod = newest.ok_or_else(|| "it has no pod".to_owned())?;
+    if let Some(why) = waiting(&pod) {
         return Err(why);
     }
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?tailLines=100&limitBytes=65536");
-    let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-    let text = match tokio::time::timeout(api.timeout, api.client.request_text(request)).await {
-        Ok(Ok(text)) => text,
-        Ok(Err(error)) => return Err(format!("the log of pod {name} could not be read: {}", api.log.redact(&error.to_string()))),
-        Err(_) => return Err(format!("the log of pod {name} could not be read within {} s", api.timeout.as_secs())),
-    };
-    // Redacted as a whole, before a cut could leave a part of a secret that is not known again.
-    Ok(last_bytes(&api.log.redact(text.trim_end()), TAIL).to_owned())
+    let unread = |trouble: Trouble| trouble.failure(Asked { verb: "get", resource: "pods/log", name, namespace }).message;
+    let log = pod_log::read(api, namespace, name, "?tailLines=100", READ).await.map_err(unread)?;
+    // Where it was too long, its last line is a part of one, in which half a secret would not be known.
+    let whole = if log.truncated { log.text.rsplit_once('\n').map_or("", |(whole, _)| whole) } else { &log.text };
+    Ok(last_bytes(whole.trim_end(), TAIL).to_owned())
 }
 
 /// What keeps the pod from starting: it cannot be scheduled, its image cannot be had.

@@ -4,24 +4,21 @@
 //! of it.
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::by_hand;
 use super::errors::{Asked, Trouble};
 use super::pod_choice::Chosen;
-use super::raw::RawCall;
 use super::reading::{self, Reading};
 use super::workload::{Workload, is_name};
-use crate::actions::support::{DurationText, at_most, output, parse, within};
-use crate::environment::{Connections, KubeReply};
+use super::{by_hand, pod_log};
+use crate::actions::support::{DurationText, at_most, output, parse};
+use crate::environment::Connections;
 use crate::model::by_hand::{ByHand, quoted, variables_in, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::duration::Span;
@@ -40,7 +37,6 @@ const MOST_PODS: usize = 20;
 const KEPT: usize = 3 * 1024;
 /// The longest line, in bytes.
 const LONGEST_LINE: usize = 2000;
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The inputs of `k8s.logs`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -151,23 +147,14 @@ impl Source {
     }
 }
 
-async fn one(api: &Api, cx: &Context, input: &Input, namespace: &str, source: &Source) -> Result<(Vec<String>, bool), Trouble> {
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{}/log{}", source.pod, input.query(&source.container));
-    let timeout = within(cx, TIMEOUT);
-    let call = RawCall { method: Method::GET, path, headers: HeaderMap::new(), body: Vec::new(), timeout, most: READ };
-    let answer = api.raw(call).await.map_err(Trouble::Silent)?;
-    if !(200..300).contains(&answer.status) {
-        let body = serde_json::from_slice(&answer.body).unwrap_or_default();
-        return Err(Trouble::of(&KubeReply { status: answer.status, retry_after: answer.retry_after, body }, &*cx.log));
-    }
-    // Secrets are taken out of the whole text first: one may stand over a line's end.
-    let text = cx.log.redact(&String::from_utf8_lossy(&answer.body));
-    let mut lines: Vec<String> = text.lines().map(|line| at_most(line, LONGEST_LINE).to_owned()).collect();
-    if answer.truncated {
+async fn one(api: &Api, input: &Input, namespace: &str, source: &Source) -> Result<(Vec<String>, bool), Trouble> {
+    let log = pod_log::read(api, namespace, &source.pod, &input.query(&source.container), READ).await?;
+    let mut lines: Vec<String> = log.text.lines().map(|line| at_most(line, LONGEST_LINE).to_owned()).collect();
+    if log.truncated {
         // Its last line is a part of one, in which half a secret would not be seen as one.
         lines.pop();
     }
-    Ok((lines, answer.truncated))
+    Ok((lines, log.truncated))
 }
 
 #[async_trait]
@@ -213,7 +200,7 @@ impl Reading for LogsReading {
         let mut failures = Vec::new();
         for source in &sources {
             let Source { pod, container } = source;
-            match one(&api, cx, &input, &namespace, source).await {
+            match one(&api, &input, &namespace, source).await {
                 Ok((lines, cut)) => {
                     let lines: Vec<String> = if several { lines.iter().map(|line| format!("{pod}: {line}")).collect() } else { lines };
                     lines.iter().for_each(|line| cx.log.line(line));

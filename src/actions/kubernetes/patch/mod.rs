@@ -17,10 +17,9 @@ use self::fields::{live, settable};
 use super::api::Api;
 use super::field_path::FieldPath;
 use super::object::ObjectName;
-use super::scaled_by::autoscalers;
 use super::standing::{Stands, Together, field};
 use super::swap_fields::{Judged, Place, apply, foreign, swap_judged};
-use super::{cluster, named_ref, namespace};
+use super::{cluster, horizontal, named_ref, namespace};
 use crate::actions::support::{kept, output, parse, redacted, schema};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
@@ -207,7 +206,7 @@ impl Action for Patch {
         }
         let object = place.read(&api).await?.ok_or_else(|| place.missing())?;
         if set.iter().any(|(path, _)| path.parts() == ["spec", "replicas"]) {
-            let owners = autoscalers(&api, &place.namespace, input.object.kind(), &place.name).await?;
+            let owners = horizontal::names(&api, &place.namespace, input.object.kind(), &place.name).await?;
             if let Some(owner) = owners.first() {
                 return Err(Failure::permanent(format!(
                     "spec.replicas of {place} belongs to the autoscaler hpa/{owner}, which would set it back"

@@ -18,6 +18,7 @@ use self::form::Noted;
 use self::swap::swap_replicas;
 use super::api::{Api, asked};
 use super::followed::{Between, followed};
+use super::pod_count::PodCount;
 use super::swap_fields::{FieldSwap, back, forth, swap_fields};
 use super::workload::Workload;
 use super::workload_state::WorkloadState;
@@ -208,9 +209,7 @@ impl Action for Scale {
         let (Input { workload, .. }, namespace) = Input::of(inputs, cx.target.as_ref())?;
         let api = Api::new(&self.connections, cx)?;
         let (state, object) = self.object(&api, &workload, &namespace).await?.ok_or_else(|| missing(&workload, &namespace))?;
-        let pods = api.pods(&namespace, &state.selector).await;
-        let pods = pods
-            .map_err(|trouble| trouble.failure(super::errors::Asked { verb: "list", resource: "pods", name: "", namespace: &namespace }))?;
+        let pods = PodCount::of(&api, &namespace, &state.selector).await?;
         let autoscaler = horizontal::of_workload(&api, &workload, &namespace).await?;
         part(cx, state.ready, state.replicas);
         Ok(json!({
@@ -308,8 +307,7 @@ impl Action for Scale {
         let noted = Noted::of(intent)?;
         let api = Api::new(&self.connections, cx)?;
         let state = self.read(&api, &noted).await?;
-        let asked = super::errors::Asked { verb: "list", resource: "pods", name: "", namespace: &noted.namespace };
-        let pods = api.pods(&noted.namespace, &noted.selector).await.map_err(|trouble| trouble.failure(asked))?;
+        let pods = PodCount::of(&api, &noted.namespace, &noted.selector).await?;
         let autoscaler = match &noted.autoscaler {
             Some(name) => horizontal::place(&noted.namespace, name).read(&api).await?,
             None => None,

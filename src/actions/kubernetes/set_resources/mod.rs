@@ -19,10 +19,9 @@ use super::field_path::FieldPath;
 use super::pod_template::{self, place};
 use super::quantity::{amount, same};
 use super::rollout::Rollout;
-use super::scaled_by::autoscalers;
 use super::standing::Together;
 use super::workload::{Kind, Workload};
-use super::{cluster, named_ref, object_ref};
+use super::{cluster, horizontal, named_ref, object_ref};
 use crate::actions::support::{kept, output, schema};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
@@ -183,7 +182,7 @@ impl Action for SetResources {
         let container = pod_template::container(&place, &object, input.container.as_deref())?;
         let kind = if workload.kind == Kind::StatefulSet { "StatefulSet" } else { "Deployment" };
         // Who may not list autoscalers may still change resources; the plan says what is not known.
-        let scaled_by = autoscalers(&api, &namespace, kind, &workload.name).await.ok();
+        let scaled_by = horizontal::names(&api, &namespace, kind, &workload.name).await.ok();
         let mut observed = json!({
             "resources": parts::amounts(&object, "spec.template.spec.containers", &container)?,
             "resized": null,

@@ -42,7 +42,7 @@ fn inputs(more: &Value) -> Inputs {
 async fn trial_of(resources: &Value) -> (Objects, SetResources, Context) {
     let hpa = json!({
         "metadata": { "name": "floor" },
-        "spec": { "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "ticket-service" } },
+        "spec": { "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "ticket-service" }, "maxReplicas": 9 },
     });
     let stand_in = Objects::start(&[(PATH, deployment(resources)), (HPA, hpa)]).await;
     let action = SetResources::new(Arc::clone(&stand_in.connections));
