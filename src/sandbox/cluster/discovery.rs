@@ -6,6 +6,16 @@ use serde_json::{Value, json};
 
 use super::resource::Resource;
 
+/// The version of Kubernetes that the cluster behaves as: the first one in which a running container's memory limit may be lowered.
+pub(crate) const VERSION: &str = "v1.34.0";
+
+/// What Pods have beside `status`: the name, the kind and the verbs.
+const OF_PODS: [(&str, &str, &[&str]); 3] = [
+    ("pods/log", "Pod", &["get"]),
+    ("pods/proxy", "PodProxyOptions", &["create", "delete", "get", "patch", "update"]),
+    ("pods/resize", "Pod", &["get", "patch", "update"]),
+];
+
 /// The reviews, which are no objects: group, plural and kind.
 const REVIEWS: [(&str, &str, &str); 2] = [
     ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
@@ -17,8 +27,8 @@ pub(crate) fn answer(path: &str, host: &str) -> Option<Value> {
     let path = path.trim_end_matches('/');
     match path {
         "/version" => Some(json!({
-            "major": "1", "minor": "33", "gitVersion": "v1.33.0+sandbox", "gitCommit": "", "gitTreeState": "clean",
-            "buildDate": "2025-04-23T00:00:00Z", "goVersion": "", "compiler": "", "platform": "sandbox",
+            "major": "1", "minor": "34", "gitVersion": format!("{VERSION}+sandbox"), "gitCommit": "", "gitTreeState": "clean",
+            "buildDate": "2025-08-27T00:00:00Z", "goVersion": "", "compiler": "", "platform": "sandbox",
         })),
         "/api" => Some(json!({
             "kind": "APIVersions", "versions": ["v1"],
@@ -90,6 +100,11 @@ fn resources(group_version: &str) -> Value {
                 "name": format!("{plural}/scale"), "singularName": "", "namespaced": namespaced, "group": "autoscaling", "version": "v1",
                 "kind": "Scale", "verbs": verbs,
             }));
+        }
+        if resource == Resource::Pods {
+            for (name, kind, verbs) in OF_PODS {
+                list.push(json!({ "name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": verbs }));
+            }
         }
         if resource.has_subresource("status") {
             list.push(json!({

@@ -21,6 +21,7 @@ pub(crate) mod patch;
 pub(crate) mod pod;
 pub(crate) mod pod_log;
 pub(crate) mod pod_proxy;
+pub(crate) mod qos;
 pub(crate) mod quantity;
 pub(crate) mod resource;
 pub(crate) mod schema;

@@ -41,7 +41,7 @@ pub(crate) fn object(number: usize, name: &str, zone: &str, uid: &str, created: 
                 condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
             ],
             "nodeInfo": {
-                "architecture": "amd64", "operatingSystem": "linux", "kubeletVersion": "v1.33.0", "kubeProxyVersion": "",
+                "architecture": "amd64", "operatingSystem": "linux", "kubeletVersion": super::discovery::VERSION, "kubeProxyVersion": "",
                 "containerRuntimeVersion": "containerd://2.0.0", "kernelVersion": "6.1.0", "osImage": "Linux", "machineID": name,
                 "bootID": uid, "systemUUID": uid,
             },

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::discovery::VERSION;
 use super::resource::Resource;
 
 /// The media type of the second version that kubectl asks for.
@@ -54,13 +55,13 @@ pub(crate) fn v3(path: &str) -> Option<Value> {
         });
         schemas.insert(name, schema);
     }
-    let info = json!({ "title": "Kubernetes", "version": "v1.33.0" });
+    let info = json!({ "title": "Kubernetes", "version": VERSION });
     Some(json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": { "schemas": schemas } }))
 }
 
 /// The second version as JSON: no definitions.
 pub(crate) fn v2() -> Value {
-    json!({ "swagger": "2.0", "info": { "title": "Kubernetes", "version": "v1.33.0" }, "paths": {}, "definitions": {} })
+    json!({ "swagger": "2.0", "info": { "title": "Kubernetes", "version": VERSION }, "paths": {}, "definitions": {} })
 }
 
 /// The second version as protobuf: no definitions.
@@ -70,7 +71,7 @@ pub(crate) fn v2_protobuf() -> Vec<u8> {
         let length = u8::try_from(content.len()).unwrap_or(0);
         [&[number << 3 | 2, length], content].concat()
     }
-    let info = [field(1, b"Kubernetes"), field(2, b"v1.33.0")].concat();
+    let info = [field(1, b"Kubernetes"), field(2, VERSION.as_bytes())].concat();
     [field(1, b"2.0"), field(2, &info)].concat()
 }
 

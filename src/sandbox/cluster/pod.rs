@@ -6,6 +6,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::admit::defaults;
+use super::qos;
+use super::resource::Resource;
 use super::store::text;
 
 /// What the cluster has in mind for a Pod. Times are milliseconds since 1970.
@@ -111,8 +114,9 @@ pub(crate) fn create(birth: &Birth<'_>) -> Value {
     if template["metadata"]["annotations"].is_object() {
         metadata["annotations"] = template["metadata"]["annotations"].clone();
     }
-    let status = json!({ "phase": "Pending", "qosClass": "Burstable" });
-    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": status })
+    let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] });
+    defaults::fill(Resource::Pods, &mut pod);
+    pod
 }
 
 /// The reference of a dependent to the object that controls it.
@@ -190,6 +194,7 @@ pub(crate) fn show_with(pod: &mut Value, stage: Stage, containers: &Containers, 
         .enumerate()
         .map(|(nth, container)| container_status(container, &former["containerStatuses"][nth], containers, phase, ready, now))
         .collect();
+    let class = qos::class(&pod["spec"]);
     let status = &mut pod["status"];
     if !status.is_object() {
         *status = json!({});
@@ -197,7 +202,7 @@ pub(crate) fn show_with(pod: &mut Value, stage: Stage, containers: &Containers, 
     status["phase"] = json!(phase);
     status["conditions"] = Value::Array(conditions);
     status["containerStatuses"] = Value::Array(statuses);
-    status["qosClass"] = json!("Burstable");
+    status["qosClass"] = json!(class);
     status["startTime"] = started;
 }
 
@@ -238,6 +243,11 @@ fn container_status(container: &Value, former: &Value, containers: &Containers, 
     if runs {
         let allotted = &former["resources"];
         status["resources"] = if allotted.is_object() { allotted.clone() } else { container["resources"].clone() };
+        let allocated = &former["allocatedResources"];
+        let requests = if allocated.is_object() { allocated } else { &container["resources"]["requests"] };
+        if requests.is_object() {
+            status["allocatedResources"] = requests.clone();
+        }
     }
     status
 }
@@ -250,5 +260,5 @@ pub(crate) fn show_unschedulable(pod: &mut Value, message: &str, now: &str) {
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastProbeTime": null,
         "lastTransitionTime": since,
     });
-    pod["status"] = json!({ "phase": "Pending", "conditions": [condition], "qosClass": "Burstable" });
+    pod["status"] = json!({ "phase": "Pending", "conditions": [condition], "qosClass": qos::class(&pod["spec"]) });
 }

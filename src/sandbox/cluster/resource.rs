@@ -165,6 +165,7 @@ impl Resource {
         match name {
             "status" => self.has_status(),
             "scale" => self.scales(),
+            "resize" => self == Self::Pods,
             _ => false,
         }
     }

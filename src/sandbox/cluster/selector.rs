@@ -45,7 +45,7 @@ impl Selector {
     /// Whether the object meets every requirement.
     pub(crate) fn matches(&self, object: &Value) -> bool {
         let label = |key: &str| object.pointer("/metadata/labels").and_then(|labels| labels.get(key)).and_then(Value::as_str);
-        let field = |key: &str| match object.pointer(&format!("/{}", key.replace('.', "/"))) {
+        let field = |key: &str| match object.pointer(&format!("/{}", path(key).replace('.', "/"))) {
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Null) | None => Some(absent(key).to_owned()),
             Some(other) => Some(other.to_string()),
@@ -105,6 +105,12 @@ fn fields_of(resource: Resource) -> &'static [&'static str] {
         Resource::ReplicaSets => &["status.replicas"],
         _ => &[],
     }
+}
+
+/// Where the value of a field is.
+fn path(field: &str) -> &str {
+    // The only name of a field that is not its path: an Event's source is known by its component.
+    if field == "source" { "source.component" } else { field }
 }
 
 /// What an absent field is compared as.

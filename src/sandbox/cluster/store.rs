@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::pod::Life;
 use super::resource::Resource;
 
-/// How many changes a watch may lie behind by default.
-pub(crate) const HISTORY: usize = 1024;
+/// How many changes a watch may lie behind by default: more than a rollout of 64 Pods makes.
+pub(crate) const HISTORY: usize = 8192;
 
 /// One object and, for a Pod, what the cluster has in mind for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,6 +80,12 @@ impl Store {
             Some(namespace) => format!("{}/{namespace}/", resource.plural()),
             None => format!("{}/", resource.plural()),
         };
+        self.objects.range(prefix.clone()..).take_while(move |(key, _)| key.starts_with(&prefix)).map(|(_, entry)| entry)
+    }
+
+    /// The objects of a kind in a namespace whose names begin with `prefix`, sorted by name.
+    pub(crate) fn named(&self, resource: Resource, namespace: &str, prefix: &str) -> impl Iterator<Item = &Entry> {
+        let prefix = key(resource, namespace, prefix);
         self.objects.range(prefix.clone()..).take_while(move |(key, _)| key.starts_with(&prefix)).map(|(_, entry)| entry)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::admit::{self, birth, scale, strict, update};
+use super::admit::{self, birth, resize, scale, strict, update};
 use super::controller::{self, Moment};
 use super::managed_fields::{self, Configuration, Manager, Operation};
 use super::resource::{Resource, ResourcePath};
@@ -190,6 +190,11 @@ fn create_object(
         let why = format!("exceeded quota: the sandbox has room for {} {}", most(resource), resource.plural());
         return Err(ApiError::forbidden(resource, &name, &why));
     }
+    if resource == Resource::Pods
+        && let Some(why) = controller::forbids(&world.store, &object)
+    {
+        return Err(ApiError::forbidden(resource, &name, &why));
+    }
     let managed = applied.cloned().unwrap_or_else(|| object.clone());
     managed_fields::create(resource, &mut object, &managed, manager, &now);
     let stored = world.store.put(resource, object, None);
@@ -244,6 +249,7 @@ fn change(world: &mut World, path: &ResourcePath, name: &str, call: &Call, momen
         let admitted = admit::admit(resource, &sent, refuse)?;
         warnings = check_fields(call, resource, &without_servers(&sent, resource), &admitted)?;
         match subresource {
+            Some("resize") => resized(world, &entry, &admitted)?,
             Some(_) => update::update_status(resource, stored, &admitted)?,
             None => update::update(resource, stored, admitted)?,
         }
@@ -251,6 +257,21 @@ fn change(world: &mut World, path: &ResourcePath, name: &str, call: &Call, momen
     managed_fields::update(resource, stored, &mut wanted, &manager, &now);
     let stored = replace(world, resource, &call.caller, &entry, wanted);
     Ok(Answer { code: 200, body: if scaled { scale::scale_of(&stored) } else { Value::clone(&stored) }, warnings })
+}
+
+/// The Pod with the resources of `sent`, where its namespace has them.
+fn resized(world: &World, entry: &Entry, sent: &Value) -> Result<Value, ApiError> {
+    let stored = &entry.object;
+    let wanted = resize::resize(stored, sent)?;
+    let (namespace, name) = (text(stored, "/metadata/namespace"), text(stored, "/metadata/name"));
+    if resize::grows(stored, &wanted) {
+        let mut others = world.store.clone();
+        others.remove(Resource::Pods, namespace, name);
+        if let Some(why) = controller::forbids(&others, &wanted) {
+            return Err(ApiError::forbidden(Resource::Pods, name, &why));
+        }
+    }
+    Ok(wanted)
 }
 
 fn apply(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment: Moment) -> Result<Answer, ApiError> {

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::pod_spec::{self, each};
+use crate::sandbox::cluster::qos;
 use crate::sandbox::cluster::resource::Resource;
 
 /// Fills what is missing.
@@ -116,6 +117,8 @@ fn pod(object: &mut Value) {
     });
     default(object, "status", json!({}));
     default(&mut object["status"], "phase", json!("Pending"));
+    let class = qos::class(&object["spec"]);
+    default(&mut object["status"], "qosClass", json!(class));
 }
 
 fn autoscaler(spec: &mut Value) {

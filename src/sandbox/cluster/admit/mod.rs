@@ -8,6 +8,7 @@ pub(crate) mod defaults;
 pub(crate) mod pod_spec;
 pub(crate) mod problems;
 pub(crate) mod quantity;
+pub(crate) mod resize;
 pub(crate) mod scale;
 pub(crate) mod strict;
 mod typed;

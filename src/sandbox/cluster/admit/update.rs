@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::as_served;
 use super::problems::Problems;
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::status_error::ApiError;
@@ -109,7 +110,8 @@ fn immutable(resource: Resource, stored: &Value, wanted: &Value) -> Problems {
             let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
             problems.forbidden("spec", why);
         }
-        Resource::Pods if pod_frame(old) != pod_frame(new) => {
+        // What an earlier version stored may lack today's defaults.
+        Resource::Pods if pod_frame(&as_served(resource, stored)["spec"]) != pod_frame(new) => {
             let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
             problems.forbidden("spec", why);
         }

@@ -4,7 +4,6 @@
 //! than [`MOST`] nor any older than an hour of the cluster's time.
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::owners::{name, namespace, uid};
 use super::{Cluster, Moment};
@@ -42,15 +41,19 @@ pub(super) fn record(cluster: &mut Cluster<'_>, object: &Value, source: Source, 
 
 /// As [`record`], for one who holds the objects alone.
 pub(super) fn tell(store: &mut Store, moment: Moment, object: &Value, source: Source, reason: &str, message: &str) {
-    let digest = Sha256::digest(format!("{}/{}/{reason}/{message}", uid(object), source.component));
-    let suffix: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let event_name = format!("{}.{suffix}", name(object));
     let place = match namespace(object) {
         "" => "default",
         namespace => namespace,
     };
     let now = moment.stamp();
-    let event = match store.get(Resource::Events, place, &event_name) {
+    let same = |event: &&Entry| {
+        text(&event.object, "/involvedObject/uid") == uid(object)
+            && event.object["reason"] == reason
+            && event.object["message"] == message
+            && text(&event.object, "/source/component") == source.component
+    };
+    let known = store.named(Resource::Events, place, &format!("{}.", name(object))).find(same);
+    let event = match known {
         Some(known) => {
             let mut event = Value::clone(&known.object);
             event["count"] = json!(event["count"].as_i64().unwrap_or(1) + 1);
@@ -58,6 +61,8 @@ pub(super) fn tell(store: &mut Store, moment: Moment, object: &Value, source: So
             event
         }
         None => {
+            // As the real ones, by the time: so those of one object sort as they happened, also within a second.
+            let event_name = format!("{}.{:016x}", name(object), moment.now * 1_000_000 + store.version() % 1_000_000);
             let mut involved = json!({
                 "apiVersion": object["apiVersion"], "kind": object["kind"], "name": name(object), "uid": uid(object),
                 "resourceVersion": object["metadata"]["resourceVersion"],

@@ -13,6 +13,7 @@ mod owners;
 mod pods;
 mod quotas;
 mod replica_sets;
+mod resizing;
 mod rollout;
 mod scheduler;
 mod stateful_sets;
@@ -24,6 +25,7 @@ mod upgrade;
 pub(crate) use autoscaler::summary as autoscaler_summary;
 pub(crate) use owners::pods_of;
 pub(crate) use pods::terminate;
+pub(crate) use quotas::forbids;
 pub(crate) use upgrade::upgrade;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(super) use crate::sandbox::cluster::pod::Life;
 
 use super::owners::{lives, workload_name};
-use super::{Cluster, Moment, events, trouble};
+use super::{Cluster, Moment, events, resizing, trouble};
 use crate::sandbox::cluster::pod::{self, Containers, Stage};
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::store::{Entry, Store, text};
@@ -19,7 +19,6 @@ const RUNS_AFTER: f64 = 200.0;
 const READY_AFTER: f64 = 600.0;
 const STAGGER: f64 = 60.0;
 const GONE_AFTER: f64 = 500.0;
-const RESIZED_AFTER: f64 = 1000.0;
 /// How many addresses each of the 200 networks of Pods has.
 const ADDRESSES: u32 = 250;
 
@@ -75,7 +74,8 @@ fn keep(cluster: &mut Cluster<'_>, entry: &Entry, stage: Stage) {
     if trouble::meets(cluster, entry, stage, &life) {
         return;
     }
-    let before = life.clone();
+    // A Pod that a client bound by itself has none yet.
+    let before = entry.life.clone().unwrap_or_default();
     if life.trouble_at.is_some() {
         life.trouble_at = None;
     }
@@ -108,7 +108,7 @@ fn keep(cluster: &mut Cluster<'_>, entry: &Entry, stage: Stage) {
     }
     if reached != stage {
         show(cluster, entry, reached, life);
-    } else if !resize(cluster, entry, &mut life) && life != before {
+    } else if !resizing::run(cluster, entry, &mut life) && life != before {
         cluster.set_life(&entry.object, life);
     }
 }
@@ -150,36 +150,6 @@ fn end(cluster: &mut Cluster<'_>, entry: &Entry, life: Life) {
     let mut object = Value::clone(&entry.object);
     pod::show_with(&mut object, Stage::Ended, &containers, &cluster.moment.stamp());
     cluster.put(Resource::Pods, object, Some(life));
-}
-
-/// Gives the containers the resources of the Pod's `spec`, a second after those changed; whether the Pod was stored.
-fn resize(cluster: &mut Cluster<'_>, entry: &Entry, life: &mut Life) -> bool {
-    let pod = &entry.object;
-    let containers = pod["spec"]["containers"].as_array();
-    let differs = |(nth, container): (usize, &Value)| {
-        let shown = &pod["status"]["containerStatuses"][nth];
-        shown["state"]["running"].is_object() && shown["resources"] != container["resources"]
-    };
-    if !containers.into_iter().flatten().enumerate().any(differs) {
-        life.resized_at = None;
-        return false;
-    }
-    let moment = cluster.moment;
-    let due = *life.resized_at.get_or_insert_with(|| moment.after(RESIZED_AFTER));
-    if due > moment.now {
-        cluster.at(due);
-        return false;
-    }
-    life.resized_at = None;
-    let mut object = Value::clone(pod);
-    for nth in 0..containers.map_or(0, Vec::len) {
-        object["status"]["containerStatuses"][nth]["resources"] = pod["spec"]["containers"][nth]["resources"].clone();
-    }
-    if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
-        conditions.retain(|condition| condition["type"] != "PodResizeInProgress" && condition["type"] != "PodResizePending");
-    }
-    cluster.put(Resource::Pods, object, Some(life.clone()));
-    true
 }
 
 /// How many Pods of this Pod's workload a fault keeps from getting ready.

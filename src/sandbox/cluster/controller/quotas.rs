@@ -42,7 +42,7 @@ fn used(store: &Store, namespace: &str, resource: &str) -> Option<i128> {
 }
 
 /// Why the Pod may not be created, in the words that follow `pods "x" is forbidden: `; none where it may.
-pub(super) fn forbids(store: &Store, pod: &Value) -> Option<String> {
+pub(crate) fn forbids(store: &Store, pod: &Value) -> Option<String> {
     let here = namespace(pod);
     for quota in store.list(Resource::ResourceQuotas, Some(here)) {
         let mut over: BTreeMap<&str, (i128, i128, i128)> = BTreeMap::new();
