@@ -16,7 +16,7 @@ use runsheet::ports::action::{Action, Actions, Context, Inputs, Log, Plan};
 use serde_json::{Value, json};
 
 use super::PATIENCE;
-use super::cluster::{Cluster, SandboxCluster};
+use super::control_plane::{Cluster, SandboxCluster};
 
 /// What was logged.
 #[derive(Default)]

@@ -202,7 +202,7 @@ impl Action for Patch {
                 "{} belongs to no namespace, and of such only nodes and namespaces are changed",
                 place
             ))
-            .hint("use `kubectl patch`, in a `command.run` step"));
+            .hint("use `kubectl patch`, in a `command` step"));
         }
         let object = place.read(&api).await?.ok_or_else(|| place.missing())?;
         if set.iter().any(|(path, _)| path.parts() == ["spec", "replicas"]) {
