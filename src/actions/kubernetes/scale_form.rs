@@ -144,6 +144,11 @@ pub(super) fn outputs(replicas: i64, ready: Option<i64>, previous: i64, autoscal
     })
 }
 
+/// What is to be known of a change under an autoscaler.
+pub(super) fn says(workload: &Workload, autoscaler: &str) -> String {
+    format!("the autoscaler {autoscaler} owns the replicas of {workload}: its floor is set instead of them, and the pods follow it")
+}
+
 /// The fields of an autoscaler to be swapped forth.
 pub(super) fn forth(changes: &[Change]) -> Result<Vec<FieldSwap>, Failure> {
     changes.iter().map(|change| field_swap(&change.field, &change.prior, &change.after)).collect()

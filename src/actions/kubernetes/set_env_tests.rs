@@ -223,16 +223,6 @@ async fn containers_and_inputs_are_checked_before_anything_is_sent() {
     assert!(refused(json!({})).await.message.contains("has the variable A more than once"));
 }
 
-#[tokio::test]
-async fn a_budget_is_not_passed_over() {
-    let (stand_in, action, cx) = trial_of(pool("20")).await;
-    let given = Inputs(json!({ "workload": "deployment/ticket-service", "env": { "DB_POOL_MAX": 9 }, "keep_within": { "database": "x" } }));
-    let intent = trial::planned(&action, &cx, &given).await;
-    assert!(failure(action.apply(&cx, &given, &intent).await).message.contains("not built yet"));
-    assert!(failure(action.revert(&cx, &intent, &[]).await).message.contains("not built yet"));
-    assert_eq!(stand_in.writes(), 0);
-}
-
 #[test]
 fn a_person_types_the_same() {
     let lines = set_env_by_hand::by_hand(
