@@ -145,6 +145,11 @@ pub(super) fn outputs(replicas: i64, ready: Option<i64>, previous: i64, autoscal
     })
 }
 
+/// What is to be known of a change under an autoscaler.
+pub(super) fn says(workload: &Workload, autoscaler: &str) -> String {
+    format!("the autoscaler {autoscaler} owns the replicas of {workload}: its floor is set instead of them, and the pods follow it")
+}
+
 /// The live value of each change; `None` where the object that holds them is gone.
 pub(super) async fn live(api: &Api, noted: &Noted, intent: &Intent, state: Option<&WorkloadState>) -> Result<Option<Vec<Value>>, Failure> {
     let Some(name) = &noted.autoscaler else { return Ok(state.map(|state| vec![json!(state.replicas)])) };

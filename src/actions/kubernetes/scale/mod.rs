@@ -256,6 +256,7 @@ impl Action for Scale {
                 "selector": selector,
                 "autoscaler": autoscaler,
                 "replicas_before": prior.get("replicas"),
+                "says": autoscaler.as_deref().map(|name| form::says(&workload, name)),
             }),
             by_hand: vec![by_hand(|change| &change.after)],
             undo_by_hand: vec![by_hand(|change| &change.prior)],

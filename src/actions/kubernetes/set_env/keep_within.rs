@@ -1,7 +1,6 @@
 //! The proof that a pool's size fits, right before a variable that is one is changed.
 //!
-//! Must not change anything. Invariant: while a rollout goes on, pods with the old and with the new size are there at once, so the larger of the two
-//! is counted for all of them.
+//! Must not change anything. Invariant: while a rollout goes on, pods with the old and with the new size are there at once, and both are counted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use super::note::Noted;
 use super::variable::Variables;
 use crate::actions::kubernetes::api::Api;
 use crate::actions::kubernetes::pod_template::place;
-use crate::actions::postgres::{Question, prove};
+use crate::actions::postgres::{Question, Replacing, prove};
 use crate::environment::Connections;
 use crate::model::outcome::Failure;
 use crate::ports::action::Context;
@@ -83,7 +82,8 @@ impl KeepWithin {
             replicas: None,
             maximum: if forth && wanted > before { None } else { Some(0) },
             reserve: self.reserve,
-            pool_size: wanted.max(before),
+            pool_size: wanted,
+            rollout: Some(Replacing { container: noted.container.clone(), variable: name.clone(), size: before }),
         };
         prove(connections, cx, &question).await.map(drop).map_err(|mut failure| {
             failure.message = format!("{name} of {place} was left at {from}: {}", failure.message);
@@ -91,3 +91,7 @@ impl KeepWithin {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "keep_within_tests.rs"]
+mod tests;

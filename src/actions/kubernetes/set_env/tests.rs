@@ -223,17 +223,6 @@ async fn containers_and_inputs_are_checked_before_anything_is_sent() {
     assert!(refused(json!({})).await.message.contains("has the variable A more than once"));
 }
 
-#[tokio::test]
-async fn a_budget_is_not_passed_over() {
-    let (stand_in, action, cx) = trial_of(pool("20")).await;
-    let given = Inputs(json!({ "workload": "deployment/ticket-service", "env": { "DB_POOL_MAX": 9 }, "keep_within": { "database": { "host": "nowhere.invalid" } } }));
-    let intent = trial::planned(&action, &cx, &given).await;
-    // A database that cannot be asked proves nothing, and so nothing is written.
-    let refused = failure(action.apply(&cx, &given, &intent).await);
-    assert!(refused.message.starts_with("DB_POOL_MAX of deployment/ticket-service was left at \"20\": "), "{refused}");
-    assert_eq!(stand_in.writes(), 0);
-}
-
 #[test]
 fn a_person_types_the_same() {
     let lines = by_hand::by_hand(
