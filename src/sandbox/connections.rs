@@ -20,6 +20,8 @@ pub(crate) const RESERVED: u64 = 3;
 const POOL: &str = "DB_POOL_MAX";
 /// What others hold all the time: database, user, connections.
 const OTHERS: [(&str, &str, u64); 2] = [("tickettoken", "reporting", 5), ("analytics", "analytics", 3)];
+/// Whose the connections are that the fault `connections` takes: database, user.
+const TAKER: (&str, &str) = ("analytics", "batch");
 
 /// How the server's connections stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,9 @@ pub(crate) struct Accounting {
     peak: u64,
     exceeded: u64,
     first_exceeded: Option<Exceeded>,
+    /// What others took besides what they hold all the time.
+    #[serde(default)]
+    taken: u64,
 }
 
 /// One connection of `pg_stat_activity`.
@@ -95,34 +100,40 @@ fn others() -> u64 {
     OTHERS.iter().map(|(_, _, count)| count).sum()
 }
 
-/// What is left for the workloads.
-fn free() -> u64 {
+/// What is left for the workloads where others take no more than they hold all the time.
+fn most() -> u64 {
     LIMIT - RESERVED - others()
 }
 
 impl Accounting {
-    /// Looks at the cluster after a change. `now` is in milliseconds since 1970.
-    pub(crate) fn sample(&mut self, store: &Store, now: u64) {
+    fn free(&self) -> u64 {
+        most().saturating_sub(self.taken)
+    }
+
+    /// Looks at the cluster after a change. Others take up to `taking` connections more. `now` is in milliseconds since 1970.
+    pub(crate) fn sample(&mut self, store: &Store, taking: u64, now: u64) {
         let (pods, wanted) = demand(store);
         // The same demand as before is the same moment: nothing has changed for the server.
-        if wanted > free() && wanted != self.latest {
+        if wanted > self.free() && wanted != self.latest {
             self.exceeded += 1;
             let at = stamp(now).parse().unwrap_or(Timestamp::UNIX_EPOCH);
-            self.first_exceeded.get_or_insert(Exceeded { at, pods, wanted, free: free() });
+            self.first_exceeded.get_or_insert(Exceeded { at, pods, wanted, free: self.free() });
         }
         self.peak = self.peak.max(wanted);
         self.latest = wanted;
+        // Who came first has it: they take what the pools leave, and give nothing of it back to them.
+        self.taken = self.taken.max(most().saturating_sub(wanted)).min(taking);
     }
 
     /// How things stand.
     pub(crate) fn usage(&self, store: &Store) -> Usage {
         let (pods, wanted) = demand(store);
         Usage {
-            used: others() + wanted.min(free()),
+            used: others() + self.taken + wanted.min(self.free()),
             limit: LIMIT,
             reserved: RESERVED,
-            others: others(),
-            free: free(),
+            others: others() + self.taken,
+            free: self.free(),
             pods,
             wanted,
             peak: self.peak.max(wanted),
@@ -137,9 +148,9 @@ fn demand(store: &Store) -> (u64, u64) {
 }
 
 /// Every open connection, those of others first. Pods that come too late for what is free get none.
-pub(crate) fn held(store: &Store) -> Vec<Held> {
+pub(crate) fn held(store: &Store, accounting: &Accounting) -> Vec<Held> {
     let mut held = Vec::new();
-    for (database, user, count) in OTHERS {
+    for (database, user, count) in OTHERS.into_iter().chain([(TAKER.0, TAKER.1, accounting.taken)]) {
         let one = Held {
             database: database.to_owned(),
             user: user.to_owned(),
@@ -187,7 +198,7 @@ mod tests {
         let store = with_pods(&[("a", "Running", "20"), ("b", "Pending", "20"), ("c", "Running", "9"), ("d", "Running", "none")]);
         let usage = Accounting::default().usage(&store);
         assert_eq!((usage.pods, usage.wanted, usage.used, usage.free), (2, 29, 37, 189));
-        let held = held(&store);
+        let held = held(&store, &Accounting::default());
         assert_eq!(held.len(), 37);
         assert_eq!(held.iter().filter(|one| one.address.as_deref() == Some("10.1.0.1")).count(), 29);
         assert_eq!(held.iter().filter(|one| one.database == "analytics").count(), 3);
@@ -197,19 +208,37 @@ mod tests {
     fn what_went_beyond_is_counted_once_a_change_and_never_forgotten() {
         let mut accounting = Accounting::default();
         let (fits, over) = (with_pods(&[("a", "Running", "189")]), with_pods(&[("a", "Running", "189"), ("b", "Running", "1")]));
-        accounting.sample(&fits, 0);
+        accounting.sample(&fits, 0, 0);
         assert_eq!(accounting.usage(&fits).exceeded, 0);
-        accounting.sample(&over, 5_000);
-        accounting.sample(&over, 6_000);
+        accounting.sample(&over, 0, 5_000);
+        accounting.sample(&over, 0, 6_000);
         let further = with_pods(&[("a", "Running", "189"), ("b", "Running", "100")]);
-        accounting.sample(&further, 7_000);
-        accounting.sample(&fits, 8_000);
+        accounting.sample(&further, 0, 7_000);
+        accounting.sample(&fits, 0, 8_000);
         let usage = accounting.usage(&fits);
         assert_eq!((usage.exceeded, usage.peak, usage.wanted), (2, 289, 189));
         let first = usage.first_exceeded.unwrap();
         assert_eq!((first.at.as_second(), first.pods, first.wanted, first.free), (5, 2, 190, 189));
-        assert_eq!(held(&further).len(), 197, "nobody gets more than there is");
+        assert_eq!(held(&further, &accounting).len(), 197, "nobody gets more than there is");
         let kept: Accounting = serde_json::from_value(serde_json::to_value(&accounting).unwrap()).unwrap();
         assert_eq!(kept.usage(&fits).exceeded, 2);
+    }
+
+    #[test]
+    fn others_take_what_comes_free_and_keep_it() {
+        let mut accounting = Accounting::default();
+        let (many, few, more) =
+            (with_pods(&[("a", "Running", "144")]), with_pods(&[("a", "Running", "18")]), with_pods(&[("a", "Running", "40")]));
+        accounting.sample(&many, 150, 0);
+        let usage = accounting.usage(&many);
+        assert_eq!((usage.others, usage.free, usage.used, usage.exceeded), (53, 144, 197, 0), "what the pools have, nobody takes");
+        accounting.sample(&few, 150, 1_000);
+        assert_eq!((accounting.usage(&few).others, accounting.usage(&few).free), (158, 39));
+        let taken = held(&few, &accounting).iter().filter(|one| one.user == "batch").count();
+        assert_eq!((taken, held(&few, &accounting).len()), (150, 176));
+        accounting.sample(&more, 150, 2_000);
+        assert_eq!((accounting.usage(&more).free, accounting.usage(&more).exceeded), (39, 1), "they do not give it back to a pool");
+        accounting.sample(&more, 0, 3_000);
+        assert_eq!((accounting.usage(&more).others, accounting.usage(&more).free), (8, 189), "until the fault ends");
     }
 }

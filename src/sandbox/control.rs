@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::call::{Call, Caller};
-use super::cluster::api::json as respond;
 use super::cluster::Autoscaler;
+use super::cluster::api::json as respond;
 use super::cluster::meddle::meddle;
 use super::connections::Usage;
 use super::effects::{FILE, effects};
@@ -36,6 +36,9 @@ pub struct Overview {
     /// The requests a second that reach the ticket service.
     #[serde(default)]
     pub load: f64,
+    /// How often the autoscalers have looked since the sandbox was fresh: once in 15 s of the cluster's own time.
+    #[serde(default)]
+    pub autoscaler_looks: u64,
 }
 
 type Failure = (u16, String);
@@ -128,7 +131,12 @@ async fn add_fault(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failu
             let caller = Caller { request: "-".to_owned(), user_agent: "someone-else".to_owned(), idempotency_key: None };
             meddle(world, &caller, &object, &field, value, moment).map(|()| None).map_err(|message| (422, message))
         }
-        Fault::Request { .. } | Fault::Unready { .. } | Fault::StallTerminating | Fault::Image { .. } | Fault::Crash { .. } => {
+        Fault::Request { .. }
+        | Fault::Unready { .. }
+        | Fault::StallTerminating
+        | Fault::Image { .. }
+        | Fault::Crash { .. }
+        | Fault::Connections { .. } => {
             world.faults.add(fault).map(Some).ok_or_else(|| (422, "too many faults stand; clear them first".to_owned()))
         }
     });
@@ -146,6 +154,7 @@ fn overview(platform: &Platform) -> Overview {
         deployments: super::cluster::summary(&world.store),
         connections: world.connections.usage(&world.store),
         load: world.load.rps,
+        autoscaler_looks: world.memory.looks(),
     }
 }
 

@@ -170,7 +170,7 @@ impl Platform {
             *self.world.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
             return Ok(result);
         }
-        next.connections.sample(&next.store, now());
+        next.connections.sample(&next.store, next.faults.connections(), now());
         disk.commit(&next).map_err(Refusal::Storage)?;
         self.show(next);
         Ok(result)

@@ -1,5 +1,8 @@
 //! Every integration test, in one binary: a file for each feature.
 
+mod actions;
+mod autoscaler;
+mod budget;
 mod cli_questions;
 mod cli_runs;
 mod commands;

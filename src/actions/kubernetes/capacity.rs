@@ -5,23 +5,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::api::{Api, asked};
 use super::errors::{Asked, Trouble};
+use super::pod_count::has_finished;
 use super::workload::{Kind, Workload};
 use super::workload_state::WorkloadState;
+use super::{horizontal, pages};
 use crate::environment::Connections;
 use crate::model::outcome::Failure;
 use crate::ports::action::Context;
-
-/// How many objects are asked for at once.
-const PAGE: usize = 500;
-/// The most pods, and the most autoscalers, that are read.
-const MOST: usize = 20_000;
 
 /// A workload as an input: `deployment/ticket-service`.
 #[derive(Clone, Debug)]
@@ -93,43 +89,16 @@ pub(in crate::actions) async fn capacity(
     let failure = |trouble: Trouble| trouble.failure(asked("get", workload.kind.plural(), workload, &namespace));
     let object = api.get(&workload.path(&namespace)).await.map_err(failure)?;
     let state = WorkloadState::of(&object).map_err(failure)?;
-    let autoscalers = list(&api, "horizontalpodautoscalers", &namespace, "/apis/autoscaling/v2", "").await?;
-    let selector = format!("&labelSelector={}", utf8_percent_encode(&state.selector, NON_ALPHANUMERIC));
-    let mut pods = list(&api, "pods", &namespace, "/api/v1", &selector).await?;
-    pods.retain(|pod| !matches!(pod.pointer("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed")));
+    let autoscalers = horizontal::list(&api, &namespace).await?;
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    let asked = Asked { verb: "list", resource: "pods", name: "", namespace: &namespace };
+    let take = |pod: &Value| (!has_finished(pod)).then(|| pod.clone());
+    let pods = pages::list(&api, &path, &[("labelSelector", &state.selector)], asked, take).await?;
     Ok(Capacity {
         object,
         replicas: state.replicas,
         surges: workload.kind == Kind::Deployment,
-        autoscalers: autoscalers.into_iter().filter(|autoscaler| targets(autoscaler, workload)).collect(),
+        autoscalers: autoscalers.into_iter().filter(|one| one.scales(workload)).map(|one| one.object).collect(),
         pods,
     })
-}
-
-/// Whether the autoscaler scales this workload.
-fn targets(autoscaler: &Value, workload: &Workload) -> bool {
-    let field = |name: &str| autoscaler.pointer(&format!("/spec/scaleTargetRef/{name}")).and_then(Value::as_str).unwrap_or_default();
-    let group = field("apiVersion").split('/').next().unwrap_or_default();
-    field("kind").eq_ignore_ascii_case(workload.kind.as_str()) && field("name") == workload.name && matches!(group, "apps" | "")
-}
-
-async fn list(api: &Api, resource: &str, namespace: &str, base: &str, query: &str) -> Result<Vec<Value>, Failure> {
-    let asked = Asked { verb: "list", resource, name: "", namespace };
-    let mut found = Vec::new();
-    let mut next = String::new();
-    loop {
-        let path = format!("{base}/namespaces/{namespace}/{resource}?limit={PAGE}{query}{next}");
-        let mut page = api.get(&path).await.map_err(|trouble| trouble.failure(asked))?;
-        let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else {
-            return Err(Trouble::Garbled { what: "a list has no items".to_owned() }.failure(asked));
-        };
-        found.extend(items);
-        if found.len() > MOST {
-            return Err(Failure::permanent(format!("{asked}: there are more than {MOST}, which is more than this reads")));
-        }
-        match page.pointer("/metadata/continue").and_then(Value::as_str) {
-            Some(token) if !token.is_empty() => next = format!("&continue={}", utf8_percent_encode(token, NON_ALPHANUMERIC)),
-            _ => return Ok(found),
-        }
-    }
 }

@@ -4,73 +4,44 @@
 //! and is sent once; Secrets are never read.
 
 mod api;
-mod capacity;
-mod env_variable;
 mod apply;
-mod apply_by_hand;
-mod apply_manifest;
-mod apply_plan;
-mod apply_send;
 mod autoscaler;
-mod autoscaler_by_hand;
-mod autoscaler_input;
-mod autoscaler_plan;
-mod autoscaler_state;
+mod by_hand;
+mod capacity;
 mod created;
 mod differences;
 mod distribution;
 mod endpoints;
 mod errors;
-mod event_view;
 mod events;
 mod field_path;
+mod followed;
 mod get;
 mod horizontal;
-mod horizontal_holds;
 mod job;
-mod job_by_hand;
-mod job_input;
-mod job_log;
-mod job_state;
-mod keep_within;
-mod manifest_text;
 mod logs;
+mod manifest_text;
 mod object;
+mod pages;
 mod patch;
-mod patch_by_hand;
-mod patch_fields;
+mod pod_choice;
+mod pod_count;
+mod pod_http;
+mod pod_log;
 mod pod_template;
+mod pods;
 mod quantity;
+mod raw;
+mod reading;
 mod rollout;
 mod rollout_restart;
 mod rollout_status;
-mod pages;
-mod pod_choice;
-mod pod_http;
-mod pod_http_input;
-mod pod_http_outcome;
-mod pod_state;
-mod pods;
-mod raw;
-mod read_by_hand;
-mod reading;
 mod scale;
-mod scaled_by;
 mod set_env;
-mod set_env_by_hand;
-mod set_env_note;
 mod set_resources;
-mod set_resources_by_hand;
-mod set_resources_inputs;
-mod set_resources_parts;
-mod scale_by_hand;
-mod scale_followed;
-mod scale_form;
-mod spread;
 #[cfg(test)]
 mod stand_in;
 mod standing;
-mod swap;
 mod swap_fields;
 mod wait;
 mod workload;
@@ -86,7 +57,6 @@ use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Action, Context};
 
-/// The actions on the cluster that these connections lead to.
 /// Every action on the cluster that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![

@@ -15,18 +15,37 @@ use super::swap_fields::Place;
 use super::workload::is_name;
 use crate::model::outcome::Failure;
 
-/// The kinds with a short name: short name, path of the API, plural, whether it belongs to a namespace.
-const KINDS: [(&str, &str, &str, bool); 10] = [
-    ("pod", "/api/v1", "pods", true),
-    ("deployment", "/apis/apps/v1", "deployments", true),
-    ("statefulset", "/apis/apps/v1", "statefulsets", true),
-    ("replicaset", "/apis/apps/v1", "replicasets", true),
-    ("service", "/api/v1", "services", true),
-    ("configmap", "/api/v1", "configmaps", true),
-    ("namespace", "/api/v1", "namespaces", false),
-    ("node", "/api/v1", "nodes", false),
-    ("job", "/apis/batch/v1", "jobs", true),
-    ("hpa", "/apis/autoscaling/v2", "horizontalpodautoscalers", true),
+/// A kind with a short name.
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    short: &'static str,
+    /// As the API names it.
+    kind: &'static str,
+    /// The path of its API.
+    api: &'static str,
+    plural: &'static str,
+    /// Whether it belongs to a namespace.
+    namespaced: bool,
+}
+
+/// The kinds with a short name.
+static KINDS: [Known; 10] = [
+    Known { short: "pod", kind: "Pod", api: "/api/v1", plural: "pods", namespaced: true },
+    Known { short: "deployment", kind: "Deployment", api: "/apis/apps/v1", plural: "deployments", namespaced: true },
+    Known { short: "statefulset", kind: "StatefulSet", api: "/apis/apps/v1", plural: "statefulsets", namespaced: true },
+    Known { short: "replicaset", kind: "ReplicaSet", api: "/apis/apps/v1", plural: "replicasets", namespaced: true },
+    Known { short: "service", kind: "Service", api: "/api/v1", plural: "services", namespaced: true },
+    Known { short: "configmap", kind: "ConfigMap", api: "/api/v1", plural: "configmaps", namespaced: true },
+    Known { short: "namespace", kind: "Namespace", api: "/api/v1", plural: "namespaces", namespaced: false },
+    Known { short: "node", kind: "Node", api: "/api/v1", plural: "nodes", namespaced: false },
+    Known { short: "job", kind: "Job", api: "/apis/batch/v1", plural: "jobs", namespaced: true },
+    Known {
+        short: "hpa",
+        kind: "HorizontalPodAutoscaler",
+        api: "/apis/autoscaling/v2",
+        plural: "horizontalpodautoscalers",
+        namespaced: true,
+    },
 ];
 
 /// An object, without its namespace.
@@ -39,10 +58,12 @@ pub(super) struct ObjectName {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    /// An index into [`KINDS`].
-    Short(usize),
+    Short(&'static Known),
     /// Looked up in the API's own list of resources.
-    Long { api: String, kind: String },
+    Long {
+        api: String,
+        kind: String,
+    },
 }
 
 /// Why a text names no object that may be read.
@@ -51,7 +72,7 @@ pub(super) enum NotAnObject {
     /// It is of another form.
     #[error(
         "`{0}` names no object: write `KIND/NAME`, KIND one of {kinds}, or `GROUP/VERSION/Kind/NAME` (`v1/Kind/NAME` for the core group)",
-        kinds = KINDS.map(|kind| kind.0).join(", ")
+        kinds = KINDS.each_ref().map(|known| known.short).join(", ")
     )]
     Form(String),
     /// It is a Secret.
@@ -68,7 +89,7 @@ impl std::str::FromStr for ObjectName {
         let (kind, name) = match parts.as_slice() {
             [kind, _] if kind.eq_ignore_ascii_case("secret") || kind.eq_ignore_ascii_case("secrets") => return Err(NotAnObject::Secret),
             ["v1", kind, _] if kind.eq_ignore_ascii_case("secret") => return Err(NotAnObject::Secret),
-            [kind, name] => (Kind::Short(KINDS.iter().position(|known| known.0 == *kind).ok_or_else(wrong)?), *name),
+            [kind, name] => (Kind::Short(KINDS.iter().find(|known| known.short == *kind).ok_or_else(wrong)?), *name),
             [version, kind, name] => (Kind::Long { api: format!("/api/{version}"), kind: long(version, kind).ok_or_else(wrong)? }, *name),
             [group, version, kind, name] if is_name(group) => {
                 (Kind::Long { api: format!("/apis/{group}/{version}"), kind: long(version, kind).ok_or_else(wrong)? }, *name)
@@ -127,22 +148,18 @@ pub(super) enum Found {
     Missing,
 }
 
-/// The kinds with a short name, as the API names them, in the order of [`KINDS`].
-const API_KINDS: [&str; KINDS.len()] =
-    ["Pod", "Deployment", "StatefulSet", "ReplicaSet", "Service", "ConfigMap", "Namespace", "Node", "Job", "HorizontalPodAutoscaler"];
-
 impl ObjectName {
     /// The object that a manifest is of.
     pub(super) fn of_manifest(api_version: &str, kind: &str, name: &str) -> Result<Self, NotAnObject> {
         let base = if api_version.contains('/') { format!("/apis/{api_version}") } else { format!("/api/{api_version}") };
-        let short = KINDS.iter().find(|known| known.1 == base && known.0 == kind_word(kind));
-        short.map_or_else(|| format!("{api_version}/{kind}/{name}"), |known| format!("{}/{name}", known.0)).parse()
+        let short = KINDS.iter().find(|known| known.api == base && known.kind == kind);
+        short.map_or_else(|| format!("{api_version}/{kind}/{name}"), |known| format!("{}/{name}", known.short)).parse()
     }
 
     /// The kind, as the API names it: `Deployment`.
     pub(super) fn kind(&self) -> &str {
         match &self.kind {
-            Kind::Short(index) => API_KINDS[*index],
+            Kind::Short(known) => known.kind,
             Kind::Long { kind, .. } => kind,
         }
     }
@@ -156,13 +173,13 @@ impl ObjectName {
     pub(super) fn canonical(&self) -> String {
         let name = &self.name;
         match &self.kind {
-            Kind::Short(index) => format!("{}/{name}", KINDS[*index].0),
+            Kind::Short(known) => format!("{}/{name}", known.short),
             Kind::Long { api, kind } => {
                 let group = |api: &str| api.strip_prefix("/apis/").and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
-                let same = |index: &usize| API_KINDS[*index] == kind.as_str() && group(KINDS[*index].1) == group(api);
+                let same = |known: &&Known| known.kind == kind.as_str() && group(known.api) == group(api);
                 let (kind, group) = (kind.to_ascii_lowercase(), group(api));
-                match (0..KINDS.len()).find(same) {
-                    Some(index) => format!("{}/{name}", KINDS[index].0),
+                match KINDS.iter().find(same) {
+                    Some(known) => format!("{}/{name}", known.short),
                     None if group.is_empty() => format!("{kind}/{name}"),
                     None => format!("{kind}.{group}/{name}"),
                 }
@@ -187,10 +204,7 @@ impl ObjectName {
     /// Where the kind could not be looked up, or is not known.
     pub(super) async fn place(&self, api: &Api, namespace: impl FnOnce() -> Result<String, Failure>) -> Result<Place, Failure> {
         let (base, plural, namespaced) = match &self.kind {
-            Kind::Short(index) => {
-                let (_, base, plural, namespaced) = KINDS[*index];
-                (base.to_owned(), plural.to_owned(), namespaced)
-            }
+            Kind::Short(known) => (known.api.to_owned(), known.plural.to_owned(), known.namespaced),
             Kind::Long { api: base, kind } => {
                 let (plural, namespaced) = self.look_up(api, base, kind).await?;
                 (base.clone(), plural, namespaced)
@@ -269,8 +283,8 @@ mod tests {
             let object: ObjectName = text.parse().unwrap();
             assert_eq!((object.canonical().as_str(), object.kubectl().as_str()), (canonical, kubectl), "{text}");
         }
-        for (kind, (short, ..)) in API_KINDS.into_iter().zip(KINDS) {
-            assert!(kind.to_ascii_lowercase() == short || short == "hpa", "{kind}");
+        for known in &KINDS {
+            assert_eq!(kind_word(known.kind), known.short);
         }
     }
 

@@ -15,6 +15,21 @@ const PAGE: usize = 500;
 /// How many objects a list may have.
 const MOST: usize = 10_000;
 
+/// Why a list could not be read to its end.
+enum Stop {
+    Trouble(Trouble),
+    TooMany,
+}
+
+impl Stop {
+    fn failure(self, asked: Asked<'_>) -> Failure {
+        match self {
+            Self::Trouble(trouble) => trouble.failure(asked),
+            Self::TooMany => Failure::permanent(format!("{asked}: there are more than {MOST}")).hint("narrow the question"),
+        }
+    }
+}
+
 /// The list at this path: what `take` makes of each object.
 ///
 /// # Errors
@@ -24,27 +39,44 @@ pub(super) async fn list<T>(
     path: &str,
     query: &[(&str, &str)],
     asked: Asked<'_>,
-    mut take: impl FnMut(&Value) -> Option<T>,
+    take: impl FnMut(&Value) -> Option<T>,
 ) -> Result<Vec<T>, Failure> {
+    walk(api, path, query, take).await.map_err(|stop| stop.failure(asked))
+}
+
+/// The same of a kind that not every API server knows: one that does not has none of it.
+///
+/// # Errors
+/// A read that failed, or a list that is too long.
+pub(super) async fn list_if_known<T>(
+    api: &Api,
+    path: &str,
+    asked: Asked<'_>,
+    take: impl FnMut(&Value) -> Option<T>,
+) -> Result<Vec<T>, Failure> {
+    match walk(api, path, &[], take).await {
+        Err(Stop::Trouble(Trouble::Refused { status: 404, .. })) => Ok(Vec::new()),
+        found => found.map_err(|stop| stop.failure(asked)),
+    }
+}
+
+async fn walk<T>(api: &Api, path: &str, query: &[(&str, &str)], mut take: impl FnMut(&Value) -> Option<T>) -> Result<Vec<T>, Stop> {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let query: String =
         query.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| format!("&{key}={}", encoded(value))).collect();
     let (mut kept, mut seen, mut next) = (Vec::new(), 0, String::new());
     loop {
-        let page = api.get(&format!("{path}?limit={PAGE}{query}{next}")).await.map_err(|trouble| trouble.failure(asked))?;
-        let items = page.get("items").and_then(Value::as_array);
-        // A Go server writes an empty list as null.
-        let items = match items {
-            Some(items) => items.as_slice(),
-            None if page.get("items").is_some_and(Value::is_null) => &[],
-            None => return Err(Trouble::Garbled { what: "a list has no items".to_owned() }.failure(asked)),
+        let page = api.get(&format!("{path}?limit={PAGE}{query}{next}")).await.map_err(Stop::Trouble)?;
+        let items = match page.get("items") {
+            Some(Value::Array(items)) => items.as_slice(),
+            // A Go server writes an empty list as null.
+            Some(Value::Null) => &[],
+            _ => return Err(Stop::Trouble(Trouble::Garbled { what: "a list has no items".to_owned() })),
         };
         seen += items.len();
         kept.extend(items.iter().filter_map(&mut take));
         match page.pointer("/metadata/continue").and_then(Value::as_str) {
-            Some(token) if !token.is_empty() && seen >= MOST => {
-                return Err(Failure::permanent(format!("{asked}: there are more than {MOST}")).hint("narrow the question"));
-            }
+            Some(token) if !token.is_empty() && seen >= MOST => return Err(Stop::TooMany),
             Some(token) if !token.is_empty() => next = format!("&continue={}", encoded(token)),
             _ => return Ok(kept),
         }

@@ -1,18 +1,16 @@
-//! What the actions on a workload's pod template share: where it is, its containers, whether a rollout and its pods have followed, and the
-//! pieces of the lines for a person's hands.
+//! What the actions on a workload's pod template share: where it is, its containers, and whether a rollout and its pods have followed.
 //!
 //! Must not write. Invariant: a container is meant by its name, and one that is not named is meant only where there is no other.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::api::Api;
-use super::errors::Asked;
+use super::pod_count::PodCount;
 use super::rollout::Rollout;
 use super::swap_fields::Place;
 use super::workload::{Rolling, Workload};
 use super::workload_state::WorkloadState;
 use super::{namespace, object_ref};
-use crate::model::by_hand::word;
 use crate::model::change::ObjectRef;
 use crate::model::intent::Intent;
 use crate::model::outcome::{Failure, Followed};
@@ -80,49 +78,10 @@ pub(super) async fn followed(api: &Api, workload: &Workload, namespace: &str) ->
         return Ok(Followed::No { holds: format!("{workload}: {}", rollout.message) });
     }
     // The status counts no pod that is on its way out; of those that stay, a complete rollout has none of an older template.
-    let asked = Asked { verb: "list", resource: "pods", name: "", namespace };
-    let pods = api.pods(namespace, &selector(&place, &object)?).await.map_err(|trouble| trouble.failure(asked))?;
+    let pods = PodCount::of(api, namespace, &selector(&place, &object)?).await?;
     if pods.terminating == 0 {
         return Ok(Followed::Yes);
     }
-    let more = pods.terminating.saturating_sub(pods.names.len() as u64);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    Ok(Followed::No {
-        holds: format!("{} of {} pods are still terminating: {}{more}", pods.terminating, pods.total, pods.names.join(", ")),
-    })
-}
-
-/// An input as a word for a shell; empty where it is left out.
-pub(super) fn hand_word(inputs: &Value, key: &str) -> String {
-    inputs.get(key).filter(|value| !value.is_null()).map(word).unwrap_or_default()
-}
-
-/// ` -n NAME`; nothing where neither the step nor the environment names one.
-pub(super) fn hand_namespace(inputs: &Value, target: Option<&TargetSpec>) -> String {
-    let own = inputs.get("namespace").filter(|value| !value.is_null()).cloned();
-    let name = own.or_else(|| target?.values.get("kubernetes")?.get("namespace").cloned());
-    name.map(|name| format!(" -n {}", word(&name))).unwrap_or_default()
-}
-
-/// ` -c NAME`, where the step names a container.
-pub(super) fn hand_container(inputs: &Value) -> String {
-    let name = hand_word(inputs, "container");
-    if name.is_empty() { name } else { format!(" -c {name}") }
-}
-
-/// The container in a `jsonpath` within single quotes: `containers[?(@.name=="x")]`.
-pub(super) fn hand_path(inputs: &Value) -> String {
-    let name = inputs.get("container").filter(|value| !value.is_null()).unwrap_or(&json!(null)).clone();
-    match name.as_str() {
-        Some(name) if super::workload::is_name(name) => format!("containers[?(@.name==\"{name}\")]"),
-        // With a single container, which a step that names none must have, all of them are that one.
-        _ => "containers[*]".to_owned(),
-    }
-}
-
-/// A name for a shell variable: `cpu`, `BEFORE` gives `CPU_BEFORE`.
-pub(super) fn hand_variable(name: &str, suffix: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-    let name = if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name };
-    format!("{name}_{suffix}")
+    let listed = pods.listed(pods.terminating);
+    Ok(Followed::No { holds: format!("{} of {} pods are still terminating: {listed}", pods.terminating, pods.total) })
 }

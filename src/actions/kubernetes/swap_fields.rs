@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::errors::Asked;
 use super::field_path::FieldPath;
+use crate::model::change::{Change, Swap};
 use crate::model::outcome::{Applied, Failure};
 
 /// An object, as requests and messages name it.
@@ -183,4 +184,19 @@ pub(super) fn apply(object: &mut Value, field: &FieldPath, to: &Value) {
         // They were made for this very object.
         let _ = json_patch::patch(object, &patch);
     }
+}
+
+/// The fields to be swapped forth.
+pub(super) fn forth(changes: &[Change]) -> Result<Vec<FieldSwap>, Failure> {
+    changes.iter().map(|change| field_swap(&change.field, &change.prior, &change.after)).collect()
+}
+
+/// The fields to be swapped back.
+pub(super) fn back(swaps: &[Swap]) -> Result<Vec<FieldSwap>, Failure> {
+    swaps.iter().map(|swap| field_swap(&swap.field, &swap.from, &swap.to)).collect()
+}
+
+fn field_swap(field: &str, from: &Value, to: &Value) -> Result<FieldSwap, Failure> {
+    let field = field.parse().map_err(|error| Failure::permanent(format!("what this step recorded does not fit: {error}")))?;
+    Ok(FieldSwap { field, from: from.clone(), to: to.clone() })
 }

@@ -132,21 +132,22 @@ impl Sum {
         let counted = [self.maximum, self.surge, self.terminating].into_iter().map(i128::from).sum::<i128>();
         let there = i128::from(self.pods) - counted;
         let there = if there > 0 { format!(" + {there} more that are there now") } else { String::new() };
-        let spare = if self.spare > 0 { format!(" − {} to be left free", self.spare) } else { String::new() };
         let wanted = i128::from(self.pods) * i128::from(self.current_pool_size);
         format!(
-            "{base} + {} surge + {} terminating{there} = {} pods × {} = {wanted} connections; {} − {} reserved − {} others{spare} = {} free; at \
-             most {} a pod",
+            "{base} + {} surge + {} terminating{there} = {} pods × {} = {wanted} connections; {}; at most {} a pod",
             self.surge,
             self.terminating,
             self.pods,
             self.current_pool_size,
-            self.max_connections,
-            self.reserved,
-            self.others,
-            self.free,
+            self.free_line(),
             self.largest_pool_size,
         )
+    }
+
+    /// What is left for the workload, and of what.
+    pub(crate) fn free_line(&self) -> String {
+        let spare = if self.spare > 0 { format!(" − {} to be left free", self.spare) } else { String::new() };
+        format!("{} − {} reserved − {} others{spare} = {} free", self.max_connections, self.reserved, self.others, self.free)
     }
 
     /// What makes the difference between fitting and not: each part without which it would fit, else all that take anything.

@@ -236,6 +236,7 @@ async fn a_pool_grows_only_where_the_pods_that_are_there_fit_too() {
         maximum: None,
         reserve: 0,
         pool_size,
+        rollout: None,
     };
     let kept: Question = serde_json::from_value(serde_json::to_value(question(None, 20)).unwrap()).unwrap();
     assert_eq!(kept, question(None, 20));

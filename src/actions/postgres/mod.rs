@@ -9,7 +9,7 @@ mod connection_budget;
 mod prove;
 mod workload;
 
-pub(crate) use prove::{Question, prove};
+pub(crate) use prove::{Question, Replacing, prove};
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! The sum, from the cluster and the server as they are now; and the proof that a size of the pool fits, for whoever is about to let one grow.
 //!
-//! Must not change anything. Invariant: a proof counts the pods that are there as well as those that are wanted, so that it holds on the way, too.
+//! Must not change anything. Invariant: a proof counts the pods that are there as well as those that are wanted, so that it holds on the way, too:
+//! a rollout does not wait for old pods to be gone, so that all of them and all new ones may be there at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::activity::{self, Activity};
-use super::budget::{Parts, Sum};
+use super::budget::{Parts, Sum, Surge};
 use super::workload::{self, Pods};
 use crate::actions::kubernetes::{Capacity, WorkloadName, capacity};
 use crate::actions::support;
@@ -41,6 +42,20 @@ pub(crate) struct Question {
     pub(crate) reserve: i64,
     /// The size of the pool that is to fit.
     pub(crate) pool_size: i64,
+    /// The rollout that brings this size; none where the pods that are there stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<Replacing>,
+}
+
+/// What a rollout replaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Replacing {
+    /// The container that opens the connections.
+    pub(crate) container: String,
+    /// Its variable that says how many.
+    pub(crate) variable: String,
+    /// What the variable was, for pods that do not say it themselves.
+    pub(crate) size: i64,
 }
 
 /// Which server and workload are read.
@@ -111,6 +126,28 @@ impl Read {
     }
 }
 
+impl Read {
+    /// Proves that all pods that are there and all that take their place fit together.
+    fn replaced(&self, sum: &Sum, replacing: &Replacing, cx: &Context) -> Result<(), Failure> {
+        let old = workload::held(&self.capacity, &replacing.container, &replacing.variable, replacing.size);
+        let (new, size, free) = (sum.replicas, sum.current_pool_size, sum.free);
+        let both = i128::from(new) * i128::from(size) + i128::from(old);
+        let line = format!(
+            "while pods are replaced, the {} old ones with {old} connections and {new} new ones × {size} may be there at once = {both}; {}",
+            self.capacity.pods.len(),
+            sum.free_line()
+        );
+        cx.log.line(&line);
+        if both <= i128::from(free) {
+            return Ok(());
+        }
+        let holders = self.activity.holders();
+        let holders = if holders.is_empty() { holders } else { format!("; {holders}") };
+        let failure = Failure::permanent(cx.log.redact(&format!("the connections do not fit on the way: {line}{holders}")));
+        Err(failure.hint("change the size where there are fewer pods (give back a scale-up first), or free what others hold"))
+    }
+}
+
 /// Proves that a pool of this size fits, with the pods that there are and those that are wanted.
 ///
 /// # Errors
@@ -131,5 +168,15 @@ pub(crate) async fn prove(connections: &Arc<Connections>, cx: &Context, question
     read.parts = Parts { replicas, at_least, pool_size: question.pool_size, spare: question.reserve, ..read.parts };
     let sum = read.parts.sum();
     cx.log.line(&sum.line());
-    if sum.fits { Ok(sum) } else { Err(read.failure(&sum, cx)) }
+    let largest = sum.largest_pool_size;
+    let hint = format!(
+        "at most {largest} a pod fits now; more does when others hold fewer connections, pods are fewer, or a rollout adds fewer (`maxSurge`)"
+    );
+    if !sum.fits {
+        return Err(read.failure(&sum, cx).hint(hint));
+    }
+    if let Some(replacing) = question.rollout.as_ref().filter(|_| read.parts.surge != Surge::None) {
+        read.replaced(&sum, replacing, cx)?;
+    }
+    Ok(sum)
 }

@@ -133,6 +133,19 @@ pub(super) fn pool_size(capacity: &Capacity, variable: &str, container: Option<&
     })
 }
 
+/// What the pools of all pods come to, each by its own variable (`otherwise` where it does not say), and of those that are still to come.
+pub(super) fn held(capacity: &Capacity, container: &str, variable: &str, otherwise: i64) -> i64 {
+    let size = |pod: &Value| {
+        let containers = pod.pointer("/spec/containers").and_then(Value::as_array)?;
+        let env = containers.iter().find(|one| text(one, "/name") == Some(container))?.get("env")?.as_array()?;
+        let entry = env.iter().rev().find(|entry| text(entry, "/name") == Some(variable))?;
+        text(entry, "/value")?.trim().parse::<i64>().ok().filter(|size| *size > 0)
+    };
+    let there = capacity.pods.iter().map(|pod| size(pod).unwrap_or(otherwise)).fold(0, i64::saturating_add);
+    let to_come = capacity.replicas.saturating_sub(pods(capacity).staying).max(0);
+    there.saturating_add(to_come.saturating_mul(otherwise))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -84,7 +84,8 @@ fn lines(pod: &Value, name: &str, container: &Value, life: Option<&Life>, previo
         };
         return Ok(vec![begin(seconds(ended, "/startedAt")), (seconds(ended, "/finishedAt"), last)]);
     }
-    let started = seconds(status, "/state/running/startedAt");
+    let end = status.pointer("/state/terminated");
+    let started = end.map_or_else(|| seconds(status, "/state/running/startedAt"), |end| seconds(end, "/startedAt"));
     if started == 0 {
         let why = match waits {
             "ErrImagePull" => "image can't be pulled",
@@ -122,6 +123,11 @@ fn lines(pod: &Value, name: &str, container: &Value, life: Option<&Life>, previo
             seconds(ready, "/lastTransitionTime").max(started),
             format!("INFO  database pool: {size} of {size} connections are open"),
         ));
+    }
+    if let Some(end) = end {
+        let (at, code) = (seconds(end, "/finishedAt"), end["exitCode"].as_i64().unwrap_or(0));
+        lines.retain(|(_, line)| !line.starts_with("WARN  /health/ready"));
+        lines.push((at, if code == 0 { "INFO  done".to_owned() } else { format!("ERROR cannot go on: exit code {code}") }));
     }
     if leaving != 0 {
         lines.push((leaving, "INFO  SIGTERM: no new requests are taken, open ones are finished".to_owned()));

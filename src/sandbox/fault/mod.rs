@@ -86,6 +86,11 @@ pub enum Fault {
         /// How many of its Pods.
         pods: u32,
     },
+    /// Other clients of the database take connections as they come free, and keep them, until it is cleared.
+    Connections {
+        /// How many more than they hold all the time, at most.
+        count: u64,
+    },
     /// Somebody else changes a field, now; nothing of it stands afterwards.
     Change {
         /// `NAMESPACE/KIND/NAME`.
@@ -167,6 +172,12 @@ impl FaultSet {
     /// The faults that stand, with their numbers.
     pub(crate) fn list(&self) -> &[Standing] {
         &self.standing
+    }
+
+    /// How many connections others take.
+    pub(crate) fn connections(&self) -> u64 {
+        let counts = self.standing().map(|fault| if let Fault::Connections { count } = fault { *count } else { 0 });
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Ends all faults; how many there were.
@@ -263,6 +274,7 @@ impl fmt::Display for Fault {
             Self::StallTerminating => write!(f, "stall-terminating"),
             Self::Image { deployment } => write!(f, "image {deployment}"),
             Self::Crash { deployment, pods } => write!(f, "crash {deployment} --pods {pods}"),
+            Self::Connections { count } => write!(f, "connections {count}"),
             Self::Change { object, field, value } => write!(f, "change {object} {field} '{value}'"),
         }
     }

@@ -16,6 +16,7 @@ unready DEPLOYMENT [--pods N]
 stall-terminating
 image DEPLOYMENT
 crash DEPLOYMENT [--pods N]
+connections N
 change NAMESPACE/KIND/NAME FIELD VALUE
 Those with a path also take [--host HOST] and [--times N|forever].
 
@@ -35,6 +36,8 @@ image              new pods that cannot pull their image (ImagePullBackOff)
                    image ticket-service
 crash              containers that crash (CrashLoopBackOff); a job's pods fail
                    crash ticket-service --pods 1
+connections        other clients of the database take up to N more, and keep
+                   them: connections 150
 change             somebody else changes a field, now
                    change production/deployment/ticket-service spec.replicas 5";
 
@@ -146,6 +149,12 @@ impl Fault {
                 let pods = words.number("--pods", "a number of pods")?.unwrap_or(1);
                 Self::Crash { deployment: words.next("the name of the deployment")?, pods }
             }
+            "connections" => {
+                let count = words.next("how many connections")?;
+                let expected = "a number from 1";
+                let number = count.parse().ok().filter(|count| *count > 0);
+                Self::Connections { count: number.ok_or(FaultError::Number { name: "connections", value: count, expected })? }
+            }
             "change" => {
                 let object = words.next("the object, NAMESPACE/KIND/NAME")?;
                 let field = words.next("the field, such as spec.replicas")?;
@@ -210,6 +219,7 @@ mod tests {
             "stall-terminating",
             "image ticket-service",
             "crash ticket-service --pods 3",
+            "connections 150",
             "change production/deployment/ticket-service spec.replicas '5'",
         ] {
             assert_eq!(Fault::parse(&shell(text)).unwrap().to_string(), text);
@@ -229,6 +239,8 @@ mod tests {
             ("unready", "the name of the deployment is missing"),
             ("image", "the name of the deployment is missing"),
             ("crash ticket-service --pods x", "--pods cannot be `x`: a number of pods"),
+            ("connections", "how many connections is missing"),
+            ("connections 0", "connections cannot be `0`: a number from 1"),
             ("stall-terminating now", "`now` is not understood here"),
         ] {
             let message = Fault::parse(&shell(text)).unwrap_err().to_string();

@@ -121,7 +121,8 @@ async fn log_in(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), platform: &A
     let name: String = parameter("application_name").chars().take(64).collect();
     let me = Held { database, user, address: Some("127.0.0.1".to_owned()), application: name.clone() };
     let most = usize::try_from(LIMIT - RESERVED).unwrap_or(usize::MAX);
-    if !place.log_in(me, held(&platform.read().store).len(), most) {
+    let world = platform.read();
+    if !place.log_in(me, held(&world.store, &world.connections).len(), most) {
         return refuse(stream, "53300", "remaining connection slots are reserved for non-replication superuser connections").await;
     }
     out.add(b'R', &0_u32.to_be_bytes());
@@ -243,7 +244,8 @@ impl Session<'_> {
     }
 
     fn server(&self) -> Server {
-        Server { pid: self.place.pid, held: held(&self.platform.read().store), sessions: self.platform.sessions().logged_in() }
+        let world = self.platform.read();
+        Server { pid: self.place.pid, held: held(&world.store, &world.connections), sessions: self.platform.sessions().logged_in() }
     }
 
     fn take(&mut self, message: &Message, out: &mut Out) -> io::Result<()> {

@@ -4,10 +4,14 @@
 
 #![expect(dead_code, reason = "a builder has what some test file needs, and not each needs all")]
 
+mod bench;
+mod control_plane;
 mod live;
 mod points;
 mod ran;
 
+pub use bench::{Bench, deployment, settled};
+pub use control_plane::{Cut, Trouble};
 pub use live::Live;
 pub use points::at_every_point;
 pub use ran::Ran;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::field_path::FieldPath;
+use crate::actions::kubernetes::field_path::FieldPath;
 
 /// Merges a manifest into an object.
 pub(super) fn merge(object: &mut Value, sent: &Value) {

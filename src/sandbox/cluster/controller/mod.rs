@@ -91,6 +91,13 @@ pub(crate) struct Memory {
     autoscalers: BTreeMap<String, autoscaler::History>,
 }
 
+impl Memory {
+    /// How often the autoscalers have looked.
+    pub(crate) fn looks(&self) -> u64 {
+        self.autoscalers.values().map(autoscaler::History::looks).fold(0, u64::saturating_add)
+    }
+}
+
 /// What one call of [`reconcile`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome {

@@ -28,6 +28,15 @@ pub(crate) struct History {
     /// By how much it scaled up, and when.
     ups: Vec<(u64, i64)>,
     downs: Vec<(u64, i64)>,
+    /// How often it has looked.
+    #[serde(default)]
+    looks: u64,
+}
+
+impl History {
+    pub(super) fn looks(&self) -> u64 {
+        self.looks
+    }
 }
 
 pub(super) fn run(cluster: &mut Cluster<'_>) {
@@ -46,6 +55,7 @@ pub(super) fn run(cluster: &mut Cluster<'_>) {
         history.next = history.next.min(cluster.moment.now + period);
         if history.next <= cluster.moment.now {
             look(cluster, &entry.object, &mut history);
+            history.looks = history.looks.saturating_add(1);
             // It keeps its beat; what it slept through is not made up for.
             let late = cluster.moment.now.saturating_sub(history.next);
             history.next = if late < period { history.next + period } else { cluster.moment.now + period };
