@@ -176,13 +176,14 @@ impl Made<'_> {
     }
 
     fn way_back(&mut self, scope: &Scope, step: &Step, name: &str, undo: Vec<String>, made: &mut HandStep) {
-        let reads = step.effect == Effect::Read;
+        if step.effect == Effect::Read {
+            return;
+        }
         match &step.rollback {
             Rollback::Action { uses, with, secrets, .. } => made.undo = self.lines(scope, uses, with, secrets, &step.id).act,
-            Rollback::None if !reads => made.kept = Some("the playbook says `rollback: none`".to_owned()),
+            Rollback::None => made.kept = Some("the playbook says `rollback: none`".to_owned()),
             Rollback::Auto if !undo.is_empty() => made.undo = undo,
-            Rollback::Auto if !reads => made.kept = Some(format!("{name} has no revert")),
-            Rollback::Auto | Rollback::None => {}
+            Rollback::Auto => made.kept = Some(format!("{name} has no revert")),
         }
     }
 
@@ -205,8 +206,9 @@ impl Made<'_> {
             let hold = condition.hold.map(|hold| format!(", for {hold}")).unwrap_or_default();
             let reading = condition.reading.as_ref();
             let look = reading.map(|reading| self.lines(scope, &reading.uses, &reading.with, &reading.secrets, &step.id));
+            let values = known_values(scope, &condition.that);
             HandCheck {
-                that: format!("{}{within}{hold}", one_line(&condition.that.text)),
+                that: format!("{}{within}{hold}{values}", one_line(&condition.that.text)),
                 look: look.map(|lines| lines.act).unwrap_or_default(),
             }
         };
@@ -274,6 +276,27 @@ impl Made<'_> {
             found.is_none_or(|value| !variables_in(&value.to_string()).is_empty())
         })
     }
+}
+
+/// The values that a condition compares with, where they are known: ` (vars.replicas is 8)`.
+fn known_values(scope: &Scope, source: &Source) -> String {
+    let Ok(expression) = Expression::parse(&source.text) else { return String::new() };
+    let mut known: Vec<String> = Vec::new();
+    for used in expression.uses(&BTreeSet::new()) {
+        if !matches!(used.root, Root::Vars | Root::Params | Root::Target) {
+            continue;
+        }
+        let root = scope.bindings.get(used.root).map(|value| &**value);
+        let value = used.keys.iter().try_fold(root.unwrap_or(&Value::Null), |at, key| at.get(key));
+        let plain = value.filter(|value| !value.is_object() && !value.is_array() && variables_in(&value.to_string()).is_empty());
+        if let Some(value) = plain {
+            let line = format!("{}.{} is {value}", used.root.as_str(), used.keys.join("."));
+            if !known.contains(&line) {
+                known.push(line);
+            }
+        }
+    }
+    if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
 }
 
 /// Whether an expression only hands values on: paths, texts, `+` and `string()`.

@@ -8,6 +8,8 @@ mod known;
 mod preview;
 
 #[cfg(test)]
+mod by_hand_tests;
+#[cfg(test)]
 mod tests;
 
 pub use by_hand::{ByHandOf, sheet};
