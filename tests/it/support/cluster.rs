@@ -4,7 +4,7 @@
 //! and lists is compared, so that a new one is not forgotten.
 //!
 //! What is left out, and why: in the metadata what the server counts and stamps at every write (`resourceVersion`, `uid`, `generation`,
-//! `managedFields`, `creationTimestamp`), and the annotation with the number of the rollout, which goes up on the way back too; `status`, which is what
+//! `managedFields`, `creationTimestamp`), and the Deployment controller's own annotations, such as the number of the rollout, which goes up on the way back too; `status`, which is what
 //! the cluster makes of the rest; events, which tell what happened; names and addresses of Pods, which are new after each rollout, so that Pods are
 //! compared by the workload that made them as counts with their containers, and endpoints as counts; ReplicaSets with no Pods, which are the history.
 
@@ -19,8 +19,8 @@ use super::{Stage, until};
 
 /// What differs from one write to the next without being wanted by anybody.
 const STAMPS: [&str; 5] = ["resourceVersion", "uid", "generation", "managedFields", "creationTimestamp"];
-/// The annotation that numbers the rollouts.
-const REVISION: &str = "deployment.kubernetes.io/revision";
+/// What the Deployment controller's own annotations begin with.
+const CONTROLLERS: &str = "deployment.kubernetes.io/";
 
 impl Stage {
     /// One request to the API of the running sandbox's cluster, as its administrator; the status and the answer.
@@ -137,7 +137,7 @@ fn reduced(resource: &str, mut object: Value) -> Option<Value> {
     let metadata = fields.get_mut("metadata")?.as_object_mut()?;
     STAMPS.iter().for_each(|stamp| drop(metadata.remove(*stamp)));
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.remove(REVISION);
+        annotations.retain(|name, _| !name.starts_with(CONTROLLERS));
     }
     if let Some(endpoints) = fields.get_mut("endpoints") {
         *endpoints = json!(items(endpoints).len());
@@ -155,12 +155,24 @@ fn differences(before: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>) 
     for (key, was) in before {
         match now.get(key) {
             None => told.push(format!("{key} is gone, it was {was}")),
-            Some(is) if is != was => told.push(format!("{key} was {was} and is {is}")),
-            Some(_) => {}
+            Some(is) => within(key, was, is, &mut told),
         }
     }
     told.extend(now.iter().filter(|(key, _)| !before.contains_key(*key)).map(|(key, is)| format!("{key} is new: {is}")));
     (!told.is_empty()).then(|| told.join("\n"))
+}
+
+/// The fields in which one object differs.
+fn within(path: &str, was: &Value, is: &Value, told: &mut Vec<String>) {
+    match (was, is) {
+        (Value::Object(before), Value::Object(now)) => {
+            for name in before.keys().chain(now.keys().filter(|name| !before.contains_key(*name))) {
+                within(&format!("{path}.{name}"), &was[name.as_str()], &is[name.as_str()], told);
+            }
+        }
+        _ if was != is => told.push(format!("{path} was {was} and is {is}")),
+        _ => {}
+    }
 }
 
 fn items(value: &Value) -> &[Value] {
