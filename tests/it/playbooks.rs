@@ -45,9 +45,14 @@ impl Case {
     }
 }
 
-/// What the effects on the cluster were, in their order.
+/// What the effects on the cluster were, in their order. Pods bear no names here, which are new in each cluster; their status is the cluster's own.
 pub fn told(stage: &Stage) -> Vec<String> {
-    stage.effects().iter().map(|effect| format!("{} {}: {}→{}", effect.object, effect.field, effect.from, effect.to)).collect()
+    let effects = stage.effects().into_iter().filter(|effect| !effect.field.starts_with("status."));
+    let words = effects.map(|effect| {
+        let object = if effect.object.contains("/pod/") { "production/pod" } else { &effect.object };
+        format!("{object} {}: {}→{}", effect.field, effect.from, effect.to)
+    });
+    words.collect()
 }
 
 /// Runs it and takes it back, on a sandbox of that speed; what it changed, in order.
