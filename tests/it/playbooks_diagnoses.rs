@@ -91,7 +91,13 @@ fn an_image_that_cannot_be_pulled_is_named() {
 fn containers_that_crash_are_named() {
     let stage = stage();
     stage.fault(&["crash", "ticket-service", "--pods", "1"]);
-    until_pods_say(&stage, "CrashLoopBackOff");
+    // The pauses get longer: by then there is time to look before the next start.
+    until("a container has crashed again and again", || {
+        stage.pods().iter().any(|pod| {
+            let container = &pod["status"]["containerStatuses"][0];
+            container["restartCount"].as_i64() >= Some(4) && container["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        })
+    });
     let found = outputs(&stage, "diagnose-pods");
     assert_says(&found, "rollout", &["1 of 2 updated pods are available"]);
     assert_says(&found, "problems", &["CrashLoopBackOff", "exit code 1"]);

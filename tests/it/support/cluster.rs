@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Stage, until};
+use super::Stage;
 
 /// What differs from one write to the next without being wanted by anybody.
 const STAMPS: [&str; 5] = ["resourceVersion", "uid", "generation", "managedFields", "creationTimestamp"];
@@ -47,7 +47,7 @@ impl Stage {
         (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{method} {path}: {error}: {body}")))
     }
 
-    /// The Pods of the first Deployment as they are in the API, those on their way out too.
+    /// The Pods of the namespace `production` as they are in the API, those on their way out too.
     pub fn pods(&self) -> Vec<Value> {
         self.listed("/api/v1/namespaces/production/pods")
     }
@@ -88,13 +88,6 @@ impl Stage {
         if let Some(told) = differences(before, &self.objects()) {
             panic!("{when}: the cluster is not as it was: {told}\n{}", self.run(&["status"]));
         }
-        self.assert_within_budget(when);
-    }
-
-    /// As [`assert_as_before`](Self::assert_as_before), once the platform has followed: where an autoscaler works, it takes back its own Pods.
-    #[track_caller]
-    pub fn assert_soon_as_before(&self, before: &BTreeMap<String, Value>, when: &str) {
-        until(&format!("{when}: the autoscaler has come down"), || differences(before, &self.objects()).is_none());
         self.assert_within_budget(when);
     }
 
