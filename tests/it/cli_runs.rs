@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::support::Stage;
+use super::support::{Stage, until};
 
 /// Two steps that succeed.
 const TWO: &str = "\
@@ -124,9 +124,14 @@ fn a_second_terminal_sees_follows_and_steers_a_live_run() {
     stage.run(&["approve", "hold"]).code(6).stderr_has("hold waits for no approval");
     assert_eq!(stage.step_status("after"), "skipped");
     let follower = stage.start(&["status", "--follow"]);
+    // It tells what happens from when it looks; until then there is nothing to be seen of it.
+    until("the follower tells what happens", || {
+        stage.run(&["approve", "hold"]).code(6);
+        follower.stderr().contains("hold")
+    });
     std::fs::write(&go, "").unwrap();
     run.wait().code(0);
-    follower.wait().code(0).stdout_has("succeeded").stderr_has("hold");
+    follower.wait().code(0).stdout_has("succeeded").stderr_has("succeeded");
 }
 
 #[test]

@@ -5,6 +5,9 @@ use super::support::{EVENT, Stage, at_every_point};
 /// How many runs go at once: they mostly wait.
 const WIDTH: usize = 8;
 
+/// The size of the pools, which shrinks before the service grows.
+const POOL: &str = "spec.template.spec.containers[ticket-service].env[DB_POOL_MAX].value";
+
 fn arguments() -> Vec<String> {
     ["run", "pre-event", "-p", &format!("event_id={EVENT}"), "--yes"].map(str::to_owned).to_vec()
 }
@@ -12,9 +15,10 @@ fn arguments() -> Vec<String> {
 /// That each change was made once.
 #[track_caller]
 fn assert_grown_once(stage: &Stage, when: &str) {
+    assert_eq!(stage.effects_on(POOL), [r#""20"→"18""#], "{when}");
     assert_eq!(stage.effects_on("spec.replicas"), ["2→8"], "{when}");
     assert_eq!(stage.effects_on("fills"), ["0→1"], "{when}");
-    assert_eq!(stage.effects().len(), 2, "{when}: {:?}", stage.effects());
+    assert_eq!(stage.effects().len(), 3, "{when}: {:?}", stage.effects());
 }
 
 #[test]
@@ -29,6 +33,7 @@ fn pre_event_succeeds_where_nobody_kills_it() {
 fn promise_2_pre_event_killed_at_every_commit_and_effect_ends_as_if_it_had_not_been() {
     let killed = at_every_point(WIDTH, |point| {
         let stage = Stage::quick_pre_event();
+        let before = stage.objects();
         let (killed, ran) = stage.run_killed_at(point, &arguments());
         if !killed {
             ran.code(0);
@@ -39,13 +44,16 @@ fn promise_2_pre_event_killed_at_every_commit_and_effect_ends_as_if_it_had_not_b
         let status = stage.status_json();
         assert_eq!(status["status"], "succeeded", "{point}");
         assert!(status["steps"].as_array().unwrap().iter().all(|step| step["status"] == "succeeded"), "{point}: {status:#}");
-        assert_eq!(status["owed"][0]["words"], "deployment/ticket-service: replicas 8 → 2", "{point}");
+        let owed: Vec<&str> = status["owed"].as_array().unwrap().iter().filter_map(|owed| owed["words"].as_str()).collect();
+        assert!(owed.contains(&"deployment/ticket-service: replicas 8 → 2") && owed.len() == 2, "{point}: {owed:?}");
         stage.run(&["runs", "verify"]).code(0);
+        stage.run(&["rollback", "--yes"]).code(0);
+        stage.assert_as_before(&before, point);
         true
     });
-    // Two effects and the reading of the pool; at least an intent and an outcome of each, and the run's beginning and end.
-    assert!(killed["commit"] >= 6 && killed["commit"] == killed["before-commit"], "{killed:?}");
-    assert!(killed["effect"] >= 2 && killed["effect"] == killed["before-effect"], "{killed:?}");
+    // Three effects and the three readings between them; at least an intent and an outcome of each, and the run's beginning and end.
+    assert!(killed["commit"] >= 12 && killed["commit"] == killed["before-commit"], "{killed:?}");
+    assert!(killed["effect"] == 6 && killed["effect"] == killed["before-effect"], "{killed:?}");
 }
 
 #[test]
@@ -65,6 +73,7 @@ fn promise_2_a_run_that_is_killed_at_each_resume_again_comes_to_its_end() {
 fn promise_3_a_rollback_killed_at_every_commit_and_effect_puts_back_once_what_was_there() {
     let killed = at_every_point(WIDTH, |point| {
         let stage = Stage::quick_pre_event();
+        let before = stage.objects();
         stage.run(&arguments()).code(0);
         let (killed, ran) = stage.run_killed_at(point, &["rollback", "--yes"]);
         if !killed {
@@ -78,14 +87,15 @@ fn promise_3_a_rollback_killed_at_every_commit_and_effect_puts_back_once_what_wa
             stage.run(&["rollback", "--yes"]).code(0);
         }
         assert_eq!(stage.effects_on("spec.replicas"), ["2→8", "8→2"], "{point}");
-        assert_eq!(stage.effects().len(), 3, "{point}");
+        assert_eq!(stage.effects_on(POOL), [r#""20"→"18""#, r#""18"→"20""#], "{point}");
+        assert_eq!(stage.effects().len(), 5, "{point}");
         let status = stage.status_json();
         assert_eq!(status["status"], "rolled_back", "{point}: {}", stage.run(&["status"]));
         assert_eq!(status["owed"].as_array().unwrap().len(), 0, "{point}");
-        assert_eq!(stage.deployments(), ["production/ticket-service 2/2 ready"], "{point}");
+        stage.assert_as_before(&before, point);
         true
     });
-    assert!(killed["commit"] >= 4 && killed["effect"] == 1 && killed["before-effect"] == 1, "{killed:?}");
+    assert!(killed["commit"] >= 4 && killed["effect"] == 2 && killed["before-effect"] == 2, "{killed:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod bench;
 mod control_plane;
+mod cluster;
 mod live;
 mod points;
 mod ran;
@@ -13,7 +14,7 @@ mod ran;
 pub use bench::{Bench, deployment, settled};
 pub use control_plane::{Cut, Trouble};
 pub use live::Live;
-pub use points::at_every_point;
+pub use points::{at_every_commit_and_effect, at_every_point};
 pub use ran::Ran;
 
 use std::ffi::OsString;
@@ -85,13 +86,18 @@ impl Stage {
 
     /// A stage with the repository's `pre-event`, which looks as often as a check may, and a quick sandbox.
     pub fn quick_pre_event() -> Self {
-        let stage = Self::pre_event();
-        let file = stage.root().join("playbooks/pre-event.yaml");
+        Self::new().quick_playbook("pre-event").sandbox(20)
+    }
+
+    /// A playbook of the repository, which looks as often as a check may.
+    pub fn quick_playbook(self, name: &str) -> Self {
+        let stage = self.repository_playbook(name);
+        let file = stage.root().join(format!("playbooks/{name}.yaml"));
         let text = std::fs::read_to_string(&file).expect("the playbook");
         let quick = text.replace("every: 500ms", "every: 100ms").replace("every: 200ms", "every: 100ms");
-        assert_ne!(quick, text, "pre-event looks as often as it is replaced here");
+        assert_ne!(quick, text, "{name} looks as often as it is replaced here");
         std::fs::write(file, quick).expect("the playbook");
-        stage.sandbox(20)
+        stage
     }
 
     /// A variable of the environment of everything that is run from now on.
