@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::environment::ConnectionError;
 use crate::model::by_hand::{variable, variables_in};
 use crate::model::catalogue::OutputField;
+use crate::model::duration::Span;
 use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::model::step::Rollback;
@@ -172,6 +173,18 @@ pub(crate) fn not_connected(error: &ConnectionError) -> Failure {
         _ => Failure::permanent(error.to_string()),
     };
     failure.hint(error.hint())
+}
+
+/// How long a server asks to be left alone: the value of `Retry-After`, seconds or a date (RFC 9110, 10.2.3). `None` where it is neither.
+pub(crate) fn asked_wait(retry_after: &str) -> Option<Span> {
+    let text = retry_after.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Span::seconds(u64::from(seconds)));
+    }
+    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let wait = until.duration_since(jiff::Timestamp::now());
+    // One that is over asks for nothing.
+    Some(Span(Duration::try_from(wait).unwrap_or_default()))
 }
 
 /// A word for a POSIX shell.

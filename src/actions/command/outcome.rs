@@ -77,7 +77,7 @@ pub(super) fn judge_error(error: RunError, what: &str, effect: Effect) -> Applie
         }
         RunError::NotStarted(error) => {
             let failure =
-                Failure { message: format!("{what} was not started: {error}"), hint: Some(error.hint()), transient: error.is_transient() };
+                Failure { transient: error.is_transient(), ..Failure::permanent(format!("{what} was not started: {error}")).hint(error.hint()) };
             Applied::NotApplied { failure }
         }
         RunError::Lost { .. } => {
