@@ -202,14 +202,13 @@ pub(super) fn outcome(input: &Input, what: &str, replies: &[Reply]) -> Applied {
     let total = failed.len() + good;
     let message =
         format!("{}: {} of {total} pods of {what} did not answer as expected: {}{more}", input.shown(), failed.len(), named.join("; "));
-    let failure =
-        |transient: bool| Failure {
-            message: message.clone(),
-            hint: failed.iter().find_map(|reply| reply.hint.clone()),
-            transient,
-            // All that failed are asked again together.
-            retry_after: failed.iter().filter_map(|reply| reply.retry_after).max(),
-        };
+    let failure = |transient: bool| Failure {
+        message: message.clone(),
+        hint: failed.iter().find_map(|reply| reply.hint.clone()),
+        transient,
+        // All that failed are asked again together.
+        retry_after: failed.iter().filter_map(|reply| reply.retry_after).max(),
+    };
     let transient = failed.iter().all(|reply| matches!(reply.end, End::Not { transient: true } | End::Unknown));
     if input.method.is_read() {
         return Applied::NotApplied { failure: failure(transient) };
