@@ -121,7 +121,7 @@ fn a_conflict_names_who_owns_the_field() {
     let cluster = Cluster::new();
     let apply = |name: &str, force: &str| {
         format!(
-            "playbook: {name}\nsummary: Apply a manifest\nsteps:\n  - id: apply\n    uses: k8s.apply\n    with:\n      manifest:\n        apiVersion: \
+            "playbook: {name}\nsummary: Apply a manifest\nsteps:\n  - id: apply\n    uses: k8s.apply\n    with:\n      object:\n        apiVersion: \
              apps/v1\n        kind: Deployment\n        metadata: {{ name: ticket-service }}\n        spec: {{ replicas: 5 }}\n{force}"
         )
     };
@@ -151,6 +151,8 @@ fn owned_by(cluster: &Cluster, manager: &str, replicas: u32) {
     let manifest = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "ticket-service" }, "spec": { "replicas": replicas },
     });
+    // One that is there already will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let sent = reqwest::Client::new()
         .patch(url)
         .bearer_auth(&cluster.token)
@@ -184,7 +186,7 @@ fn a_wait_that_is_asked_for_is_shown_and_one_that_is_too_long_is_not_waited_for(
     let cluster = Cluster::new();
     let stage = stage_of(&cluster).playbook("busy", BUSY);
     cluster.stage.fault(&["refuse", "PATCH *", "--status", "429", "--retry-after", "1"]);
-    says(&stage, &["run", "busy", "--env", "staging", "--yes"], 0, &["attempt 2 at TIME: ", "too many requests (429) (Retry-After: 1)"]);
+    says(&stage, &["run", "busy", "--env", "staging", "--yes"], 0, &["attempt 2/2 at TIME: ", "too many requests (429) (Retry-After: 1)"]);
     // Without more attempts, the step fails, and nothing is lost.
     cluster.stage.fault(&["refuse", "PATCH *", "--status", "429", "--retry-after", "1"]);
     let again: Vec<&str> = RUN.into_iter().chain(["-p", "replicas=6"]).collect();

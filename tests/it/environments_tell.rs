@@ -146,7 +146,7 @@ fn a_kill_repeats_nothing_that_was_told() {
     assert!(live.kill9().was_killed());
     // Killed again in the middle of the change, before and after it: what was told is not told again, and the end is told once.
     run(&stage, &["resume"], 4);
-    for point in ["before-effect:1", "effect:1", "commit:2"] {
+    for point in ["before-effect:1", "effect:1", "before-commit:2"] {
         let env: Vec<(&str, &str)> = SECRETS.into_iter().chain([("RUNSHEET_CRASH_AT", point)]).collect();
         let args: &[&str] = if point == "before-effect:1" { &["approve", "gate"] } else { &["resume"] };
         drop(stage.run_with(args, &env));
