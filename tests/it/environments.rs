@@ -336,5 +336,5 @@ fn secrets_come_from_where_the_environment_says() {
     untouched(&stage, &cluster);
     std::fs::write(stage.path("other"), "other-token\n").unwrap();
     let ran = stage.run_with(&args, &[("SERVICE_TOKEN", "right-token")]).code(0);
-    ran.has_nowhere("right-token").has_nowhere("other-token");
+    ran.stderr_has("env: {T: [secret service_token], O: [secret other]}").has_nowhere("right-token").has_nowhere("other-token");
 }
