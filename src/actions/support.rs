@@ -217,6 +217,17 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_until_a_date() {
+        assert_eq!(asked_wait(" 120 "), Some(Span::seconds(120)));
+        assert_eq!(asked_wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Span::default()), "one that is over");
+        let left = asked_wait("Tue, 01 Jan 2999 00:00:00 GMT").unwrap();
+        assert!(left > Span::seconds(3600 * 24 * 365), "{left}");
+        for other in ["", "soon", "-1", "1.5", "99999999999"] {
+            assert_eq!(asked_wait(other), None, "{other}");
+        }
+    }
+
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Sample {

@@ -108,7 +108,7 @@ fn names_and_ids_complete() {
     assert_eq!(complete(&["run", "t"]).trim(), "two");
     assert!(complete(&["status", ""]).contains(&run));
     assert!(complete(&["skip", &run, "o"]).contains("one"));
-    assert_eq!(complete(&["actions", "k8s.s"]).trim(), "k8s.scale");
+    assert_eq!(complete(&["actions", "k8s.sc"]).trim(), "k8s.scale");
 }
 
 #[test]
