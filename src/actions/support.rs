@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::environment::ConnectionError;
 use crate::model::by_hand::{variable, variables_in};
 use crate::model::catalogue::OutputField;
+use crate::model::duration::Span;
 use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::model::step::Rollback;
@@ -174,6 +175,18 @@ pub(crate) fn not_connected(error: &ConnectionError) -> Failure {
     failure.hint(error.hint())
 }
 
+/// How long a server asks to be left alone: the value of `Retry-After`, seconds or a date (RFC 9110, 10.2.3). `None` where it is neither.
+pub(crate) fn asked_wait(retry_after: &str) -> Option<Span> {
+    let text = retry_after.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Span::seconds(u64::from(seconds)));
+    }
+    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let wait = until.duration_since(jiff::Timestamp::now());
+    // One that is over asks for nothing.
+    Some(Span(Duration::try_from(wait).unwrap_or_default()))
+}
+
 /// A word for a POSIX shell.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
@@ -203,6 +216,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_until_a_date() {
+        assert_eq!(asked_wait(" 120 "), Some(Span::seconds(120)));
+        assert_eq!(asked_wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Span::default()), "one that is over");
+        let left = asked_wait("Tue, 01 Jan 2999 00:00:00 GMT").unwrap();
+        assert!(left > Span::seconds(3600 * 24 * 365), "{left}");
+        for other in ["", "soon", "-1", "1.5", "99999999999"] {
+            assert_eq!(asked_wait(other), None, "{other}");
+        }
+    }
 
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use super::prepare::{Prepared, Request};
+use super::prepare::{Prepared, Request, secrets_of};
 use super::target::SANDBOX;
 use super::{App, AppError};
-use crate::environment::{Environment, KubernetesAccess};
+use crate::environment::{Environment, KubernetesAccess, Redactor};
 use crate::model::notification::{Confirm, NotifyRule};
-use crate::model::preview::{Fact, Preview};
+use crate::model::preview::{Fact, Foreseen, Preview};
 use crate::planner;
 
 /// What an environment wants of the runs in it.
@@ -65,12 +65,23 @@ impl App {
         let given: BTreeSet<String> = request.params.keys().cloned().collect();
         let facts = prepared.environment.as_ref().map(|environment| Wishes::of(environment).facts).unwrap_or_default();
         let catalogue = self.catalogue()?;
-        Ok(planner::preview(planner::Asked {
+        let mut preview = planner::preview(planner::Asked {
             definition: &prepared.definition,
             spec: &prepared.spec,
             given: &given,
             catalogue: &catalogue,
             facts: &facts,
-        }))
+        });
+        // Somebody may have written a secret's text into a playbook or a parameter all the same.
+        let redactor = Redactor::of(&secrets_of(&prepared.definition, prepared.environment.as_ref())?);
+        for param in &mut preview.params {
+            param.value = redactor.value(std::mem::take(&mut param.value));
+        }
+        for (_, input) in preview.steps.iter_mut().flat_map(|step| &mut step.inputs) {
+            if let Foreseen::Known(value) = input {
+                *value = redactor.value(std::mem::take(value));
+            }
+        }
+        Ok(preview)
     }
 }

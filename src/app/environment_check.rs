@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{App, AppError};
 use crate::environment::{Environment, IdentityError, KubeCall, SecretSource, resolve};
-use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, PostgresTarget, SANDBOX};
+use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, PostgresTarget, PostgresTls, SANDBOX};
 use crate::model::notification::{NotifyTo, SecretRef, WebhookUrl};
 use crate::model::playbook::SecretDeclaration;
 use crate::playbook::{self, Diagnostics, NO_UID};
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection to a database server may take.
+/// How long a database server may take to let us in.
 const CONNECT: Duration = Duration::from_secs(5);
 /// The levels that the playbooks of this project know.
 const LEVELS: [&str; 4] = ["low", "medium", "high", "critical"];
@@ -129,7 +129,7 @@ impl App {
         }
         secrets(&mut check, &definition);
         if let Some(postgres) = &definition.postgres {
-            self.runtime()?.block_on(database(&mut check, postgres));
+            self.runtime()?.block_on(database(&mut check, &definition, postgres));
         }
         capacity(&mut check, &definition.values);
         Ok(check)
@@ -249,19 +249,36 @@ fn secrets(check: &mut EnvironmentCheck, definition: &EnvironmentDefinition) {
     }
 }
 
-/// Only whether somebody listens: a login is the database action's to try.
-async fn database(check: &mut EnvironmentCheck, postgres: &PostgresTarget) {
-    let at = format!("{}:{}", postgres.host, postgres.port);
+/// Logs in and reads one setting, as the actions of databases do.
+async fn database(check: &mut EnvironmentCheck, definition: &EnvironmentDefinition, postgres: &PostgresTarget) {
+    let what = "postgres";
+    // A kubeconfig that is wrong says nothing of the database.
+    let only = EnvironmentDefinition { kubernetes: None, ..definition.clone() };
+    let Ok(environment) = Environment::of(only) else { return };
+    let connections = &environment.connections;
+    let asked = json!({ "host": postgres.host, "port": postgres.port, "database": postgres.database, "user": postgres.user });
+    let access = match connections.postgres_for(&asked) {
+        Ok(access) => access,
+        Err(error) => return check.add(what, Verdict::Refused, error.to_string(), Some(error.hint().to_owned())),
+    };
+    if let (Some(source), None) = (&postgres.password, &access.password) {
+        let text = format!("{} was not asked: its password comes from {source}, which gives none", access.place());
+        return check.add(what, Verdict::Invalid, text, None);
+    }
     let begun = Instant::now();
-    let connected = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect((postgres.host.as_str(), postgres.port))).await;
-    let hint = Some("check `host` and `port`, and that this machine may reach it".to_owned());
-    match connected {
-        Ok(Ok(_)) => check.good("postgres", format!("{at} takes connections, after {} ms", begun.elapsed().as_millis().max(1))),
-        Ok(Err(error)) => {
-            let why = super::without_number(&error.to_string()).to_owned();
-            check.add("postgres", Verdict::Refused, format!("{at} cannot be reached: {why}"), hint);
+    let answered = async { connections.postgres_session(&access, CONNECT).await?.rows("SHOW max_connections").await };
+    match answered.await {
+        Ok(rows) => {
+            let most = rows.first().and_then(|row| row.first().cloned().flatten()).unwrap_or_else(|| "not told".to_owned());
+            let took = begun.elapsed().as_millis().max(1);
+            let text = format!("{} let {} in within {took} ms; max_connections {most}", access.place(), access.user);
+            if access.tls == PostgresTls::Require {
+                let hint = "write `tls: verify-full`, with the server's `ca_file` where the machine does not know it";
+                return check.add(what, Verdict::Notice, format!("{text}; the server's certificate is not checked"), Some(hint.to_owned()));
+            }
+            check.good(what, text);
         }
-        Err(_) => check.add("postgres", Verdict::Refused, format!("{at} did not answer within {} s", CONNECT.as_secs()), hint),
+        Err(error) => check.add(what, Verdict::Refused, error.to_string(), Some(error.hint().to_owned())),
     }
 }
 

@@ -193,6 +193,14 @@ kubernetes:
 {kubeconfig}  namespace: {namespace}
   cluster_uid: {uid}  # as the cluster told it
 
+# The database whose connections are counted before anything grows; playbooks read it as target.postgres.
+# postgres:
+#   host: postgres.example
+#   database: tickettoken
+#   user: runsheet  # one that may only read; `GRANT pg_read_all_stats` lets it count every client's connections
+#   password: {{ env: PGPASSWORD }}
+#   tls: verify-full
+
 # Where secrets come from; their texts never stand here.
 # secrets:
 #   service_token: {{ env: SERVICE_TOKEN }}
@@ -205,7 +213,7 @@ kubernetes:
 # What playbooks read as target.NAME.
 # values:
 #   ticket_service: {{ url: https://ticket-service.example }}
-#   capacity:
+#   capacity:  # replicas and requests a second of each level, as the scaling procedure has them
 #     low: {{ replicas: 2, rps: 500 }}
 #     medium: {{ replicas: 4, rps: 1000 }}
 #     high: {{ replicas: 8, rps: 2000 }}
@@ -237,11 +245,18 @@ mod tests {
         let file = folder.path().join("staging.yaml");
         let suggested: String = text("staging", "a", None, "b", "c")
             .lines()
-            .filter(|line| !line.starts_with("# W"))
+            .filter(|line| !line.starts_with("# W") && !line.starts_with("# The "))
             .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
             .collect();
         std::fs::write(&file, suggested).unwrap();
         let definition = crate::playbook::load_environment(&file, None).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!((definition.secrets.len(), definition.notify.len(), definition.values.len()), (1, 1, 2));
+        let postgres = definition.postgres.unwrap();
+        assert_eq!((postgres.port, postgres.tls), (5432, crate::model::environment::PostgresTls::VerifyFull));
+        let replicas: Vec<u64> = ["low", "medium", "high", "critical"]
+            .iter()
+            .filter_map(|level| definition.values["capacity"][level]["replicas"].as_u64())
+            .collect();
+        assert_eq!(replicas, [2, 4, 8, 16]);
     }
 }

@@ -134,7 +134,7 @@ pub fn acts_on(view: &RunView) -> Option<String> {
 /// Says what a run that goes on acts on, where that is not the sandbox.
 pub fn say_target(cx: &Context, view: &RunView) {
     if let Some(target) = acts_on(view).filter(|_| cx.output.is_text()) {
-        cx.output.note(&format!("run {} of {} goes on {target}", view.run().short(), view.playbook()));
+        cx.output.note(&format!("run {} of {} acts {target}", view.run().short(), view.playbook()));
     }
 }
 

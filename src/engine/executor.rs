@@ -262,10 +262,12 @@ impl Executor {
                     failure.transient && tries < READ_TRIES
                 }
             };
-            if !again || Instant::now() >= until {
+            let now = Instant::now();
+            if !again || now >= until {
                 return result;
             }
-            sleep(POLL * 2_u32.pow(tries.min(4))).await;
+            let asked = result.as_ref().err().map(Failure::asked_wait).unwrap_or_default().min(until - now);
+            sleep(asked.max(POLL * 2_u32.pow(tries.min(4)))).await;
         }
     }
 
@@ -327,6 +329,8 @@ impl Executor {
         let mut holding_since: Option<Instant> = None;
         let mut said = String::new();
         loop {
+            // A target that is asked too often says when it can be asked again.
+            let mut asked = Duration::ZERO;
             let complaint = match self.look(&context, check, reading.as_ref()).await {
                 Ok(None) => {
                     let since = *holding_since.get_or_insert_with(Instant::now);
@@ -340,6 +344,7 @@ impl Executor {
             };
             if let Some(failure) = complaint {
                 holding_since = None;
+                asked = failure.asked_wait();
                 if failure.message != said {
                     context.log.line(&failure.message);
                     said.clone_from(&failure.message);
@@ -353,7 +358,7 @@ impl Executor {
             }
             let left = limit.map(|limit| limit.saturating_sub(started.elapsed()).max(Duration::from_millis(1)));
             let hold_left = check.hold.zip(holding_since).map(|(hold, since)| hold.saturating_sub(since.elapsed()));
-            sleep([left, hold_left].into_iter().flatten().fold(check.every, Duration::min).max(Duration::from_millis(10))).await;
+            sleep([left, hold_left].into_iter().flatten().fold(check.every.max(asked), Duration::min).max(Duration::from_millis(10))).await;
         }
     }
 

@@ -12,6 +12,7 @@ use http::{HeaderValue, header};
 use kube::config::{AuthInfo, Cluster, Context, Kubeconfig};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use secrecy::SecretString;
 
 use super::exec_plugin::ExecPlugin;
 use super::kubeconfig_error::KubeconfigError;
@@ -224,7 +225,16 @@ fn of(kubeconfig: &Kubeconfig, name: String, from: &str, options: &KubeconfigOpt
             .and_then(|named| named.auth_info.clone())
             .ok_or_else(|| wrong(format!("its user `{user}` is not there")))?,
     };
-    let server = cluster.server.as_deref().unwrap_or_default();
+    let (server, within) = cluster
+        .server
+        .as_deref()
+        .and_then(without_login)
+        .ok_or_else(|| wrong(format!("its cluster `{}` has no `server` that is a URL", context.cluster)))?;
+    if let Some((user, password)) = within
+        && !has_login(&account)
+    {
+        (account.username, account.password) = (Some(user), Some(password));
+    }
     let url: http::Uri = server
         .parse()
         .ok()
@@ -249,6 +259,24 @@ fn of(kubeconfig: &Kubeconfig, name: String, from: &str, options: &KubeconfigOpt
     ours(&mut config);
     let unverified = config.accept_invalid_certs;
     Ok(Login { config, source, url: server.trim_end_matches('/').to_owned(), context: Some(name), user, unverified })
+}
+
+fn has_login(account: &AuthInfo) -> bool {
+    let AuthInfo { username, token, token_file, client_certificate, client_certificate_data, exec, .. } = account;
+    let texts = [username, token_file, client_certificate, client_certificate_data];
+    texts.iter().any(|text| text.is_some()) || token.is_some() || exec.is_some()
+}
+
+/// A server's URL without the user and password that may stand in it, and these: the URL is shown to people.
+fn without_login(server: &str) -> Option<(String, Option<(String, SecretString)>)> {
+    let mut url = url::Url::parse(server).ok().filter(url::Url::has_host)?;
+    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned);
+    let within = match (url.username(), url.password()) {
+        ("", None) => return Some((server.to_owned(), None)),
+        (user, password) => plain(user).zip(plain(password.unwrap_or_default()).map(SecretString::from)),
+    };
+    url.set_username("").and_then(|()| url.set_password(None)).ok()?;
+    Some((url.to_string(), within))
 }
 
 /// Takes out of the account what has to be renewed, so that only this program renews it.

@@ -117,3 +117,21 @@ fn outside_a_pod_there_is_no_account_of_one() {
     let error = Login::in_cluster(None).unwrap_err();
     assert!(matches!(error, KubeconfigError::NotInCluster { .. }), "{error}");
 }
+
+#[test]
+fn a_login_within_the_servers_url_is_used_where_there_is_no_other_and_never_shown() {
+    for (user, uses_it) in [("{}", true), ("{ token: hunter2hunter2 }", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{ name: c, cluster: {{ server: 'http://ana:swordfish%2F1@127.0.0.1:6443' }} \
+             }}]\ncontexts: [{{ name: a, context: {{ cluster: c, user: u }} }}]\nusers: [{{ name: u, user: {user} }}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let login = Login::from_kubeconfig(&options(file, None)).unwrap();
+        assert_eq!(login.url(), "http://127.0.0.1:6443");
+        assert!(!login.config.cluster_url.to_string().contains("swordfish") && !format!("{login:?}").contains("swordfish"));
+        let password = login.config.auth_info.password.as_ref().map(|password| secrecy::ExposeSecret::expose_secret(password).to_owned());
+        assert_eq!(password, uses_it.then(|| "swordfish/1".to_owned()));
+    }
+}

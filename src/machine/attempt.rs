@@ -1,7 +1,6 @@
 //! What happens to a step that has a slot: checks, observation, intent, outcome, verification, retry.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,7 +15,7 @@ use crate::model::catalogue::ActionEntry;
 use crate::model::event::{Event, Phase, Success};
 use crate::model::inputs::ResolvedInputs;
 use crate::model::intent::{Intent, Revert};
-use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::outcome::{Applied, Failure, LONGEST_WAIT, Verdict};
 use crate::model::step::{Effect, OnFailure, Rollback, Uses};
 
 impl Draft<'_> {
@@ -313,8 +312,12 @@ impl Draft<'_> {
             };
             return self.fail(id, failure, frozen);
         }
+        if key::asks_for_too_much(&failure) {
+            let message = format!("{failure}; it asks for a wait of more than {}, which is not waited for", LONGEST_WAIT);
+            return self.fail(id, Failure { message, ..failure }, frozen);
+        }
         let occurrence = self.state.node(id).occurrence();
-        let delay = if used == 0 { Duration::ZERO } else { key::delay(&retry, self.state.run, &step, occurrence, used + 1) };
+        let delay = key::delay_after(&failure, &retry, self.state.run, &step, occurrence, used + 1);
         if let Some(left) = self.state.time_left(id, self.now)
             && delay >= left
         {

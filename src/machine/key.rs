@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::model::id::{RunId, StepPath, hex};
+use crate::model::outcome::{Failure, LONGEST_WAIT};
 use crate::model::step::{Backoff, Retry};
 
 fn digest(run: RunId, step: &StepPath, occurrence: u32, attempt: Option<u32>) -> [u8; 32] {
@@ -29,8 +30,18 @@ pub fn rollback_key(run: RunId, step: &StepPath, occurrence: u32) -> String {
     idempotency_key(run, &StepPath::new(format!("{step}#rollback")), occurrence)
 }
 
-/// The delay before this attempt (2: the first retry).
-pub(super) fn delay(retry: &Retry, run: RunId, step: &StepPath, occurrence: u32, attempt: u32) -> Duration {
+/// The delay before this attempt (2: the first retry); never less than what the target asked for.
+pub(super) fn delay_after(failure: &Failure, retry: &Retry, run: RunId, step: &StepPath, occurrence: u32, attempt: u32) -> Duration {
+    let own = if attempt <= 1 { Duration::ZERO } else { delay(retry, run, step, occurrence, attempt) };
+    own.max(failure.asked_wait())
+}
+
+/// Whether the target asks to be left alone for longer than anybody waits.
+pub(super) fn asks_for_too_much(failure: &Failure) -> bool {
+    failure.retry_after.is_some_and(|wait| wait > LONGEST_WAIT)
+}
+
+fn delay(retry: &Retry, run: RunId, step: &StepPath, occurrence: u32, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(2).min(32);
     let full = match retry.backoff {
         Backoff::Constant => retry.initial.0,
@@ -73,5 +84,20 @@ mod tests {
             assert_eq!(once, delay(&jittered, run, &step, 1, attempt));
             assert!(once >= delay(&retry, run, &step, 1, attempt) / 2 && once <= delay(&retry, run, &step, 1, attempt));
         }
+    }
+
+    #[test]
+    fn what_the_target_asks_for_is_waited_for_and_not_for_ever() {
+        let (run, step) = (RunId(uuid::Uuid::from_u128(7)), StepPath::new("scale"));
+        let retry = Retry { attempts: 9, backoff: Backoff::Constant, initial: Span::seconds(10), max: Span::seconds(30), jitter: true };
+        let after = |seconds: u64, attempt: u32| {
+            let failure = Failure::transient("busy").retry_after(Some(Span::seconds(seconds)));
+            (delay_after(&failure, &retry, run, &step, 1, attempt).as_secs_f32(), asks_for_too_much(&failure))
+        };
+        // Longer than the step's own longest delay, with no jitter taken off; also where the first attempt was not even made.
+        assert_eq!((after(45, 2), after(45, 1)), ((45.0, false), (45.0, false)));
+        // Shorter: the step's own delay holds.
+        assert!(after(1, 2).0 >= 5.0);
+        assert_eq!(after(3601, 2), (3600.0, true));
     }
 }

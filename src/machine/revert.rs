@@ -231,12 +231,12 @@ impl Draft<'_> {
         let (made, lost) = self.state.node(id).detail.as_ref().map_or((0, 0), |detail| (detail.revert_attempt, detail.revert_lost));
         let made = made.max(lost + 1);
         let tried = made - lost;
-        if tried >= TRIES.attempts {
+        if tried >= TRIES.attempts || key::asks_for_too_much(&failure) {
             let message = format!("{failure} (try {tried} of {})", TRIES.attempts);
             return self.revert_failed(id, Failure { message, ..failure });
         }
         let step = self.path(id);
-        let delay = key::delay(&TRIES, self.state.run, &step, self.state.node(id).occurrence(), tried + 1);
+        let delay = key::delay_after(&failure, &TRIES, self.state.run, &step, self.state.node(id).occurrence(), tried + 1);
         self.emit(Event::RevertRetryScheduled { step, attempt: made + 1, until: later(self.now, delay), failure });
     }
 }

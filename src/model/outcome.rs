@@ -1,7 +1,11 @@
 //! What came of what was asked of a target.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::duration::Span;
 
 /// Why something did not work, for people and for the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,17 +18,20 @@ pub struct Failure {
     /// Whether trying again can help: a refused connection, yes; a forbidden verb, no.
     #[serde(default)]
     pub transient: bool,
+    /// How long the target asks to be left alone before the next try (HTTP's `Retry-After`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Span>,
 }
 
 impl Failure {
     /// A failure that trying again cannot mend.
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, transient: false }
+        Self { message: message.into(), hint: None, transient: false, retry_after: None }
     }
 
     /// A failure that may pass.
     pub fn transient(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, transient: true }
+        Self { message: message.into(), hint: None, transient: true, retry_after: None }
     }
 
     /// The same with a hint.
@@ -33,6 +40,18 @@ impl Failure {
         self.hint = Some(hint.into());
         self
     }
+
+    /// The same with the wait that the target asks for, where it asks for one.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Option<Span>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// How long to leave the target alone; at most [`LONGEST_WAIT`].
+    pub fn asked_wait(&self) -> Duration {
+        self.retry_after.unwrap_or_default().min(LONGEST_WAIT).0
+    }
 }
 
 impl std::fmt::Display for Failure {
@@ -40,6 +59,9 @@ impl std::fmt::Display for Failure {
         f.write_str(&self.message)
     }
 }
+
+/// The longest wait that a target may ask for: one that wants more is not waited for, and the step has failed.
+pub const LONGEST_WAIT: Span = Span::seconds(3600);
 
 /// What came of one attempt. There is no default: whoever applies must say which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -315,11 +315,23 @@ fn by_name(inputs: &Value, later: &BTreeMap<String, String>, secrets: &[SecretIn
             let foreseen = match (secret, later) {
                 (Some(secret), _) => Foreseen::Secret(secret.secret.clone()),
                 (None, Some((_, on))) => Foreseen::Later(on.clone()),
-                (None, None) => Foreseen::Known(value.clone()),
+                (None, None) => Foreseen::Known(with_secrets_named(name, value, secrets)),
             };
             (name.clone(), foreseen)
         })
         .collect()
+}
+
+/// An input in which each secret stands by its name; until the step runs there is nothing in its place.
+fn with_secrets_named(name: &str, value: &Value, secrets: &[SecretInput]) -> Value {
+    let mut value = value.clone();
+    for secret in secrets {
+        let within = secret.at.strip_prefix('/').and_then(|at| at.strip_prefix(name)).filter(|at| at.starts_with('/'));
+        if let Some(place) = within.and_then(|at| value.pointer_mut(at)) {
+            *place = Value::from(format!("[secret {}]", secret.secret));
+        }
+    }
+    value
 }
 
 fn undo(step: &Step, entry: &ActionEntry) -> Undo {

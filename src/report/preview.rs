@@ -3,6 +3,8 @@
 //! Must not: leave out that something is known later, or that more is touched than is listed. Lines keep within the width, but for words that are
 //! longer than it.
 
+use serde_json::Value;
+
 use super::section::{LIMIT, section};
 use super::style::{Role, Style};
 use super::text;
@@ -14,6 +16,8 @@ use crate::model::step::Effect;
 const STEPS: usize = 60;
 /// How many locks, gates and lasting steps are listed.
 const LISTED: usize = 3 * LIMIT;
+/// The longest input that is shown whole, in columns.
+const VALUE_LIMIT: usize = 320;
 
 /// The page.
 pub fn preview(preview: &Preview, style: &Style) -> String {
@@ -73,46 +77,49 @@ fn of_step(step: &PreviewStep, style: &Style) -> Vec<String> {
         None => String::new(),
     };
     let name = style.paint(Role::Strong, &text::clean(step.path.as_str()));
-    let mut lines = wrapped(&format!("{name}  {}{each}", style.paint(Role::Busy, &text::clean(&step.uses))), width, 4);
-    let mut add = |role: Role, word: &str, value: &str| {
-        lines.extend(
-            wrapped(&format!("{} {value}", style.paint(role, word)), width.saturating_sub(2), 2)
-                .into_iter()
-                .map(|line| format!("  {line}")),
-        );
+    let does = does(step).map(|words| format!("  {}", style.paint(Role::Quiet, words))).unwrap_or_default();
+    let mut lines = wrapped(&format!("{name}  {}{each}{does}", style.paint(Role::Busy, &text::clean(&step.uses))), width, 4);
+    let mut put = |line: &str, hanging: usize| {
+        lines.extend(wrapped(line, width.saturating_sub(2), hanging).into_iter().map(|line| format!("  {line}")));
     };
+    let say = |role: Role, word: &str, value: &str| format!("{} {value}", style.paint(role, word));
     if let Some(summary) = &step.summary {
-        add(Role::Quiet, "–", &text::clean(summary));
+        put(&say(Role::Quiet, "–", &text::clean(summary)), 2);
     }
     match &step.starts {
         Starts::Yes => {}
         Starts::No { why } => {
-            add(Role::Attention, "skipped:", &text::clean(why));
+            put(&say(Role::Attention, "skipped:", &text::clean(why)), 2);
             return indented(lines, &indent);
         }
-        Starts::Later { on } => add(Role::Attention, "known later:", &format!("whether it is done: {}", text::clean(on))),
+        Starts::Later { on } => put(&say(Role::Attention, "only if", &format!("{} (known later)", text::clean(on))), 2),
     }
     if !step.touches.is_empty() {
-        add(Role::Quiet, "changes", &some(&step.touches.iter().map(object).collect::<Vec<_>>()));
+        put(&say(Role::Quiet, "changes", &some(&step.touches.iter().map(object).collect::<Vec<_>>())), 2);
     }
     let inputs: Vec<String> = step.inputs.iter().filter_map(|(name, value)| input(name, value)).collect();
     let together = inputs.join(", ");
-    if text::columns(&together) + "  with ".len() <= width {
+    if inputs.len() == 1 || text::columns(&together) + "  with ".len() <= width {
         if !inputs.is_empty() {
-            add(Role::Quiet, "with", &together);
+            put(&say(Role::Quiet, "with", &together), 2);
         }
     } else {
-        inputs.iter().for_each(|input| add(Role::Quiet, "with", input));
+        // One below the other, the word once.
+        let under = " ".repeat("with ".len());
+        for (index, input) in inputs.iter().enumerate() {
+            let word = if index == 0 { say(Role::Quiet, "with", "") } else { under.clone() };
+            put(&format!("{word}{input}"), under.len() + 2);
+        }
     }
     for later in &step.later {
-        add(Role::Attention, "known later:", &text::clean(later));
+        put(&say(Role::Attention, "known later:", &text::clean(later)), 2);
     }
     if let Undo::Action { uses, approve } = &step.undo {
         let approval = if *approve { ", after an approval" } else { "" };
-        add(Role::Quiet, "taken back by", &format!("{}{approval}", text::clean(uses)));
+        put(&say(Role::Quiet, "taken back by", &format!("{}{approval}", text::clean(uses))), 2);
     }
     if let Some(problem) = &step.problem {
-        add(Role::Bad, "cannot work:", &text::clean(problem));
+        put(&say(Role::Bad, "cannot work:", &text::clean(problem)), 2);
     }
     indented(lines, &indent)
 }
@@ -121,14 +128,39 @@ fn indented(lines: Vec<String>, indent: &str) -> Vec<String> {
     lines.into_iter().map(|line| format!("{indent}{line}")).collect()
 }
 
+/// What a step does to the target, where the list of what it changes does not say it.
+fn does(step: &PreviewStep) -> Option<&'static str> {
+    let silent = step.touches.is_empty() && step.later.is_empty() && may_start(step);
+    match step.effect? {
+        Effect::Read => Some("only reads"),
+        Effect::Idempotent if silent => Some("writes, may be repeated"),
+        Effect::Once if silent => Some("writes, once"),
+        Effect::Idempotent | Effect::Once => None,
+    }
+}
+
 /// An input that is known; what is known later has lines of its own.
 fn input(name: &str, value: &Foreseen) -> Option<String> {
     let value = match value {
-        Foreseen::Known(value) => text::value(value),
+        Foreseen::Known(value) => text::fit(&in_words(value), VALUE_LIMIT),
         Foreseen::Secret(secret) => format!("[secret {}]", text::clean(secret)),
         Foreseen::Later(_) => return None,
     };
     Some(format!("{}: {value}", text::clean(name)))
+}
+
+/// A value in flow style, with spaces at which a line can be broken.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(in_words).collect::<Vec<_>>().join(", ")),
+        Value::Object(entries) => {
+            let entries: Vec<String> = entries.iter().map(|(name, value)| format!("{}: {}", text::clean(name), in_words(value))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        Value::String(text) if text.is_empty() => "\"\"".to_owned(),
+        Value::String(text) => text::clean(text),
+        other => other.to_string(),
+    }
 }
 
 fn of_wait(wait: &PreviewWait) -> String {
@@ -210,7 +242,7 @@ fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
     let indent = if width > 2 * indent { indent } else { 0 };
     for (index, word) in text.split(' ').enumerate() {
         let wide = text::columns(word);
-        if index > 0 && used + 1 + wide > width && used > indent {
+        if index > 0 && used + 1 + wide > width && !line.trim().is_empty() {
             lines.push(std::mem::take(&mut line).trim_end().to_owned());
             line.push_str(&" ".repeat(indent));
             used = indent;
@@ -234,6 +266,13 @@ mod tests {
         assert_eq!(wrapped("one two three four", 9, 2), ["one two", "  three", "  four"]);
         assert_eq!(wrapped("a-word-that-is-longer than", 10, 2), ["a-word-that-is-longer", "  than"]);
         assert_eq!(wrapped("name   value", 40, 2), ["name   value"]);
+        assert_eq!(wrapped("   a-word-that-is-longer than", 10, 4), ["   a-word-that-is-longer", "    than"]);
+    }
+
+    #[test]
+    fn values_have_spaces_at_which_a_line_can_break() {
+        let value = serde_json::json!({ "host": "db", "ports": [1, 2], "none": null, "empty": "", "bell": "a\u{7}b" });
+        assert_eq!(in_words(&value), "{host: db, ports: [1, 2], none: null, empty: \"\", bell: a b}");
     }
 
     #[test]

@@ -267,9 +267,13 @@ fn an_api_that_cannot_be_reached_is_refused_and_lost_nothing() {
         &stage,
         &["resume"],
         6,
-        "\
+        &format!(
+            "\
+run RUN of gated acts on staging (cluster UID {uid})
 error: the target's identity cannot be read from http://127.0.0.1:PORT: no connection to the Kubernetes API: Connection refused
  hint: check that the cluster is up and reachable from here, then try again; nothing was done",
+            uid = "RUN-ID"
+        ),
     );
     // The sandbox speaks plain HTTP: what is asked of it in TLS is told as that.
     kubeconfig(&stage, &cluster.url.replace("http://", "https://"), &json!({ "token": cluster.token }));
@@ -332,5 +336,5 @@ fn secrets_come_from_where_the_environment_says() {
     untouched(&stage, &cluster);
     std::fs::write(stage.path("other"), "other-token\n").unwrap();
     let ran = stage.run_with(&args, &[("SERVICE_TOKEN", "right-token")]).code(0);
-    ran.has_nowhere("right-token").has_nowhere("other-token");
+    ran.stderr_has("env: {T: [secret service_token], O: [secret other]}").has_nowhere("right-token").has_nowhere("other-token");
 }

@@ -4,7 +4,7 @@
 
 use std::net::TcpListener;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::environments::{Cluster, SCALE, environment, kubeconfig, refused, stage_of, write};
 use super::errors::Told;
@@ -95,7 +95,7 @@ fn a_check_says_of_each_thing_whether_it_is_right() {
         "✘ uid this is another target: the cluster's UID is",
         "✘ namespace there is no namespace nowhere in this cluster",
         "✘ secret secret `service_token`: the environment variable SERVICE_TOKEN is not set",
-        "✘ postgres 127.0.0.1:PORT cannot be reached: Connection refused",
+        "✘ postgres no connection to PostgreSQL, d at 127.0.0.1:PORT: Connection refused",
         "✘ capacity `replicas` has to be a whole number of at least 1: high",
     ] {
         assert!(out.contains(line), "`{line}` is not in:\n{}", told.out);
@@ -166,4 +166,44 @@ fn environments_are_listed_shown_and_completed() {
     assert_eq!(completed(&["runsheet", "run", "scale", "--env", "s"]), "staging\nsandbox");
     let schema = stage.run(&["schema", "environment"]).code(0).json();
     assert_eq!(schema["title"], "runsheet environment");
+}
+
+#[test]
+fn a_check_logs_in_to_the_database() {
+    let cluster = Cluster::new();
+    let stage = stage_of(&cluster);
+    let ready: Value = serde_json::from_str(&std::fs::read_to_string(cluster.stage.sandbox_folder().join("ready.json")).unwrap()).unwrap();
+    let port = ready["address"].as_str().unwrap().rsplit(':').next().unwrap();
+    let password = ready["postgres_password"].as_str().unwrap();
+    let of = |database: &str, password: &str| {
+        let postgres =
+            format!("postgres: {{ host: 127.0.0.1, port: {port}, database: {database}, user: runsheet, tls: disable{password} }}\n");
+        environment(&stage, &cluster.uid, &postgres);
+    };
+    let checked = |code: i32, env: &[(&str, &str)]| {
+        let told = Told::of(&stage, stage.run_with(&["environment", "check", "staging"], env), code);
+        assert!(!told.out.contains(password) && !told.err.contains(password), "{}", told.out);
+        told.out.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let from_variable = ", password: { env: RUNSHEET_TEST_DATABASE }";
+    of("tickettoken", from_variable);
+    let out = checked(0, &[("RUNSHEET_TEST_DATABASE", password)]);
+    assert!(out.contains("✔ postgres tickettoken at 127.0.0.1:PORT let runsheet in within N ms; max_connections 200"), "{out}");
+    let out = checked(6, &[("RUNSHEET_TEST_DATABASE", "not-the-password")]);
+    assert!(out.contains("✘ postgres PostgreSQL, tickettoken at 127.0.0.1:PORT, does not let the user runsheet in"), "{out}");
+    assert!(out.contains("check the user and the password of this environment") && !out.contains("not-the-password"), "{out}");
+    let out = checked(3, &[]);
+    for line in [
+        "✘ secret secret `postgres.password`: the environment variable RUNSHEET_TEST_DATABASE is not set",
+        "✘ postgres tickettoken at 127.0.0.1:PORT was not asked: its password comes from the environment variable RUNSHEET_TEST_DATABASE, which \
+         gives none",
+    ] {
+        assert!(out.contains(line), "`{line}` is not in:\n{out}");
+    }
+    of("tickettoken", "");
+    let out = checked(6, &[]);
+    assert!(out.contains("it asks for a password, and the environment gives none"), "{out}");
+    of("nothere", from_variable);
+    let out = checked(6, &[("RUNSHEET_TEST_DATABASE", password)]);
+    assert!(out.contains("✘ postgres PostgreSQL, nothere at 127.0.0.1:PORT, has no such database"), "{out}");
 }

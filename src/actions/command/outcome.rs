@@ -76,8 +76,10 @@ pub(super) fn judge_error(error: RunError, what: &str, effect: Effect) -> Applie
             Applied::Unknown { failure: Failure::permanent(error.to_string()).hint(error.hint()) }
         }
         RunError::NotStarted(error) => {
-            let failure =
-                Failure { message: format!("{what} was not started: {error}"), hint: Some(error.hint()), transient: error.is_transient() };
+            let failure = Failure {
+                transient: error.is_transient(),
+                ..Failure::permanent(format!("{what} was not started: {error}")).hint(error.hint())
+            };
             Applied::NotApplied { failure }
         }
         RunError::Lost { .. } => {

@@ -4,7 +4,7 @@
 
 use super::request::Request;
 use super::send::{Answer, Unanswered};
-use crate::actions::support::not_connected;
+use crate::actions::support::{asked_wait, not_connected};
 use crate::model::outcome::{Applied, Failure};
 use crate::ports::action::Log;
 
@@ -89,7 +89,7 @@ fn unexpected(request: &Request, answer: &Answer, log: &dyn Log) -> Failure {
         message.push_str(": ");
         message.push_str(said.trim());
     }
-    let failure = Failure::permanent(log.redact(&message));
+    let failure = Failure::permanent(log.redact(&message)).retry_after(answer.header("retry-after").and_then(asked_wait));
     match answer.status {
         300..=399 if !request.method.is_read() => failure.hint("a write never follows a redirect: write the final URL"),
         300..=399 => failure.hint("write the final URL; credentials never follow a redirect to another place"),

@@ -3,7 +3,7 @@
 //! Invariant: a write is *not applied* only where the server certainly did not do it; everything else that is not an answer is unknown. A read
 //! is never unknown.
 
-use crate::actions::support::at_most;
+use crate::actions::support::{asked_wait, at_most};
 use crate::environment::{KubeError, KubeReply};
 use crate::model::outcome::{Applied, Failure};
 use crate::ports::action::Log;
@@ -117,6 +117,7 @@ fn refused(asked: Asked<'_>, status: u16, message: &str, retry_after: Option<&st
     let said = if message.is_empty() { String::new() } else { format!(": {message}") };
     let Asked { verb, resource, namespace, .. } = asked;
     let place = if namespace.is_empty() { String::new() } else { format!(" -n {namespace}") };
+    let wait = retry_after.and_then(asked_wait);
     let after = retry_after.map(|after| format!(" (Retry-After: {after})")).unwrap_or_default();
     match status {
         401 => {
@@ -129,8 +130,8 @@ fn refused(asked: Asked<'_>, status: u16, message: &str, retry_after: Option<&st
         409 => Failure::transient(format!("{asked}: conflict (409){said}")).hint("somebody else changed the object at the same time"),
         410 => Failure::transient(format!("{asked}: the version asked for is too old (410){said}")),
         422 => Failure::permanent(format!("{asked}: the server does not accept it (422){said}")),
-        429 => Failure::transient(format!("{asked}: too many requests (429){after}{said}")),
-        500..=599 => Failure::transient(format!("{asked}: the server failed ({status}){after}{said}")),
+        429 => Failure::transient(format!("{asked}: too many requests (429){after}{said}")).retry_after(wait),
+        500..=599 => Failure::transient(format!("{asked}: the server failed ({status}){after}{said}")).retry_after(wait),
         _ => Failure::permanent(format!("{asked}: answered with status {status}{said}")),
     }
 }

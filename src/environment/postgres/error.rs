@@ -102,7 +102,10 @@ impl PostgresError {
             Self::Tls { .. } => {
                 "check the environment's `tls` and `ca_file` for this server, and that the certificate is for the host that is named"
             }
-            Self::Authentication { .. } => "check the user and the password of this environment, and the server's pg_hba.conf",
+            Self::Authentication { .. } => {
+                "check the user and the password of this environment (`runsheet environment check` tells what its source lacks), and the server's \
+                 pg_hba.conf"
+            }
             Self::NoDatabase { .. } => "check the database's name in the environment: `psql -l` lists them",
             Self::Exhausted { .. } => {
                 "close what can be closed: `SELECT pid, datname, usename, client_addr, state FROM pg_stat_activity` as a superuser, for whom \

@@ -158,6 +158,12 @@ impl Stage {
         Live::start(&mut self.command(args), &words)
     }
 
+    /// Starts it, with these variables too.
+    pub fn start_with_env<S: AsRef<str>>(&self, args: &[S], env: &[(&str, &str)]) -> Live {
+        let words: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+        Live::start(self.command(args).envs(env.iter().copied()), &words)
+    }
+
     /// Starts it with a standard output that nobody reads any more: what is written there is refused.
     pub fn start_unread<S: AsRef<str>>(&self, args: &[S]) -> Live {
         let words: Vec<&str> = args.iter().map(AsRef::as_ref).collect();

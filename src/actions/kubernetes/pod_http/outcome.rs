@@ -9,8 +9,9 @@ use super::input::Input;
 use crate::actions::http::{Meaning, meaning};
 use crate::actions::kubernetes::errors::{Asked, Trouble};
 use crate::actions::kubernetes::raw::RawAnswer;
-use crate::actions::support::{at_most, redacted};
+use crate::actions::support::{asked_wait, at_most, redacted};
 use crate::environment::KubeError;
+use crate::model::duration::Span;
 use crate::model::outcome::{Applied, Failure};
 use crate::ports::action::Log;
 
@@ -45,6 +46,8 @@ pub(super) struct Reply {
     /// For people; empty where it is as expected.
     pub(super) error: String,
     hint: Option<String>,
+    /// How long whoever answered asks to be left alone.
+    retry_after: Option<Span>,
     /// Every other pod would be refused, too.
     pub(super) for_all: bool,
 }
@@ -61,6 +64,7 @@ impl Reply {
             duration_ms: None,
             error: error.into(),
             hint: None,
+            retry_after: None,
             for_all: false,
         }
     }
@@ -100,6 +104,7 @@ impl Reply {
             Meaning::WithEffect => End::WithEffect,
             Meaning::Unknown => End::Unknown,
         };
+        reply.retry_after = answer.retry_after.as_deref().and_then(asked_wait);
         let wanted: Vec<String> = expected.iter().map(ToString::to_string).collect();
         let said = log.redact(&String::from_utf8_lossy(&answer.body));
         let said = at_most(said.trim(), 160);
@@ -144,6 +149,7 @@ impl Reply {
         };
         self.error = failure.message;
         self.hint = failure.hint;
+        self.retry_after = failure.retry_after;
     }
 
     fn is_good(&self) -> bool {
@@ -196,8 +202,13 @@ pub(super) fn outcome(input: &Input, what: &str, replies: &[Reply]) -> Applied {
     let total = failed.len() + good;
     let message =
         format!("{}: {} of {total} pods of {what} did not answer as expected: {}{more}", input.shown(), failed.len(), named.join("; "));
-    let failure =
-        |transient: bool| Failure { message: message.clone(), hint: failed.iter().find_map(|reply| reply.hint.clone()), transient };
+    let failure = |transient: bool| Failure {
+        message: message.clone(),
+        hint: failed.iter().find_map(|reply| reply.hint.clone()),
+        transient,
+        // All that failed are asked again together.
+        retry_after: failed.iter().filter_map(|reply| reply.retry_after).max(),
+    };
     let transient = failed.iter().all(|reply| matches!(reply.end, End::Not { transient: true } | End::Unknown));
     if input.method.is_read() {
         return Applied::NotApplied { failure: failure(transient) };
