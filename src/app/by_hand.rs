@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::target::SANDBOX;
 use super::{App, AppError};
 use crate::model::sheet::Sheet;
 use crate::planner;
@@ -23,6 +24,12 @@ impl App {
         let params = playbook::bind(&known, given).map_err(|problems| AppError::Params { playbook: root.name.clone(), problems })?;
         let target = self.target_by_name(&definition, environment)?;
         let asked = planner::ByHandOf { definition: &definition, catalogue: &self.catalogue()?, params: &params, target: target.as_ref() };
-        Ok(planner::sheet(&asked))
+        let mut sheet = planner::sheet(&asked);
+        let file = match environment {
+            Some(name) if name != SANDBOX => Some(self.environment_definition(name)?),
+            _ => None,
+        };
+        planner::lead_to_cluster(&mut sheet, file.as_ref().and_then(|file| file.kubernetes.as_ref()));
+        Ok(sheet)
     }
 }

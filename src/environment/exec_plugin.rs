@@ -162,7 +162,11 @@ fn given(out: &[u8], now: Timestamp) -> Result<Given, String> {
     let value: Value = serde_json::from_slice(out).map_err(|_| "what it printed is not JSON".to_owned())?;
     let status = value.get("status").filter(|status| status.is_object()).ok_or("what it printed has no `status`")?;
     let text = |key: &str| status.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-    let token = text("token").map(|token| SecretString::from(token.trim().to_owned()));
+    let token = text("token").map(str::trim);
+    if token.is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err("its token has characters that no token has: a space, a line break or the like".to_owned());
+    }
+    let token = token.map(|token| SecretString::from(token.to_owned()));
     let certificate = match (text("clientCertificateData"), text("clientKeyData")) {
         (Some(certificate), Some(key)) => Some((certificate.to_owned(), SecretString::from(key.to_owned()))),
         (None, None) => None,
@@ -233,6 +237,9 @@ mod tests {
         let script = "echo '{\"status\": {\"token\": \"\"}}'";
         let error = plugin(script, LONG).run().await.err().unwrap().to_string();
         assert_eq!(error, "the credential plugin `sh` gave nothing that could be used: it gave neither a token nor a client certificate");
+        let script = r#"printf %s '{"status": {"token": "hunter2\nhunter3"}}'"#;
+        let error = plugin(script, LONG).run().await.err().unwrap().to_string();
+        assert!(error.ends_with("its token has characters that no token has: a space, a line break or the like"), "{error}");
         let error = plugin("yes hunter2hunter2 | head -c 3000000", LONG).run().await.err().unwrap().to_string();
         assert_eq!(error, "the credential plugin `sh` gave nothing that could be used: what it printed is not JSON");
     }

@@ -14,10 +14,22 @@ pub struct Sheet {
     /// The environment whose values were filled in, where one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// How `kubectl` is led to the right cluster, where any command needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<HandCluster>,
     /// What the person sets first.
     pub variables: Vec<Variable>,
     /// The steps, in an order in which they may be done.
     pub steps: Vec<HandStep>,
+}
+
+/// How `kubectl` is led to the right cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HandCluster {
+    /// What is typed before anything else; the last one only looks.
+    pub lines: Vec<String>,
+    /// What the person must see, and why.
+    pub must: String,
 }
 
 /// A shell variable that has to be set.

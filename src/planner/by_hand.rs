@@ -46,7 +46,8 @@ pub fn sheet(asked: &ByHandOf<'_>) -> Sheet {
     }
     made.playbook(root, params, "", None, 0);
     let environment = asked.target.map(|target| target.environment.clone());
-    Sheet { playbook: root.name.clone(), summary: root.summary.clone(), environment, variables: made.variables, steps: made.steps }
+    let (playbook, summary) = (root.name.clone(), root.summary.clone());
+    Sheet { playbook, summary, environment, cluster: None, variables: made.variables, steps: made.steps }
 }
 
 struct Made<'a> {

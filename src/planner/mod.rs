@@ -4,6 +4,7 @@
 //! not known yet is called so, never guessed.
 
 mod by_hand;
+mod cluster_by_hand;
 mod known;
 mod preview;
 
@@ -13,4 +14,5 @@ mod by_hand_tests;
 mod tests;
 
 pub use by_hand::{ByHandOf, sheet};
+pub use cluster_by_hand::lead_to_cluster;
 pub use preview::{Asked, preview};

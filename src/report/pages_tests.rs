@@ -118,6 +118,7 @@ fn the_status_of_a_stuck_run_says_which_why_and_what_to_type() {
           runsheet skip 3fa9c1d2 scale --reason '…'       leave it as it is
 
         To undo it by hand
+          # first `runsheet sandbox kubeconfig > sandbox.kubeconfig`, then kubectl with --kubeconfig=sandbox.kubeconfig
           kubectl -n production scale deployment/ticket-service --current-replicas=8 --replicas=2
 
         Run
@@ -205,4 +206,20 @@ fn a_page_on_a_hundred_thousand_failures_has_an_end() {
     assert!(status(&view, &style).lines().count() < 120);
     assert!(summary(&view, &style).lines().count() < 120);
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn an_undo_by_hand_says_on_which_cluster() {
+    let mut journal = stuck();
+    let Event::RunCreated(spec) = &mut journal.records[0].event else { panic!("a run begins with its creation") };
+    let target = spec.target.as_mut().unwrap();
+    target.environment = "staging".to_owned();
+    target.identity.insert("kubernetes".to_owned(), json!("4f0c"));
+    let page = status(&journal.view(&pre_event()), &Style { width: 80, ..Style::plain(journal.now) });
+    let section = page.split("To undo it by hand").nth(1).unwrap();
+    let first = section.trim_start().lines().next().unwrap();
+    assert!(
+        first.starts_with("# only where kubectl get namespace kube-system") && first.ends_with("prints 4f0c: that is staging"),
+        "{section}"
+    );
 }

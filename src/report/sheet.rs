@@ -16,6 +16,11 @@ pub fn by_hand(sheet: &Sheet) -> String {
         ),
         None => comment(&mut out, "For a person's hands. Type it line by line, and read each answer."),
     }
+    if let Some(cluster) = &sheet.cluster {
+        heading(&mut out, "Be on the right cluster");
+        commands(&mut out, &cluster.lines);
+        comment(&mut out, &cluster.must);
+    }
     if !sheet.variables.is_empty() {
         heading(&mut out, "Set these first");
         variables(&mut out, &sheet.variables);
@@ -89,4 +94,28 @@ fn checks(out: &mut Vec<String>, title: &str, checks: &[HandCheck]) {
 fn variables(out: &mut Vec<String>, variables: &[Variable]) {
     let widest = variables.iter().map(|variable| variable.name.len()).max().unwrap_or(0) + 1;
     out.extend(variables.iter().map(|variable| format!("{:<widest$}  # {}", format!("{}=", variable.name), text::clean(&variable.from))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sheet::HandCluster;
+
+    #[test]
+    fn the_cluster_comes_before_any_other_command() {
+        let cluster = HandCluster { lines: vec!["lead".to_owned(), "look".to_owned()], must: "it must print 4f0c".to_owned() };
+        let step = HandStep { path: "grow".to_owned(), act: vec!["kubectl scale".to_owned()], ..HandStep::default() };
+        let sheet = Sheet {
+            playbook: "p".to_owned(),
+            summary: "s".to_owned(),
+            environment: Some("staging".to_owned()),
+            cluster: Some(cluster),
+            variables: Vec::new(),
+            steps: vec![step],
+        };
+        let text = by_hand(&sheet);
+        let commands: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        assert_eq!(commands, ["lead", "look", "kubectl scale"]);
+        assert!(text.contains("\nlook\n# it must print 4f0c\n"), "{text}");
+    }
 }

@@ -95,7 +95,27 @@ fn by_hand(view: &RunView, style: &Style) -> Vec<String> {
     // One undo may give back several fields.
     let mut seen = std::collections::HashSet::new();
     let lines = owed.iter().rev().flat_map(|owed| &owed.undo_by_hand).filter(|line| seen.insert(line.as_str()));
-    limited(lines, |line| vec![style.paint(Role::Command, &text::clean(line))])
+    let mut lines = limited(lines, |line| vec![style.paint(Role::Command, &text::clean(line))]);
+    if lines.iter().any(|line| line.contains("kubectl"))
+        && let Some(cluster) = cluster(view)
+    {
+        lines.insert(0, style.paint(Role::Quiet, &text::clean(&cluster)));
+    }
+    lines
+}
+
+/// Where the lines belong: a terminal's current context may be of another cluster.
+fn cluster(view: &RunView) -> Option<String> {
+    if view.is_sandbox() {
+        return Some(
+            "# first `runsheet sandbox kubeconfig > sandbox.kubeconfig`, then kubectl with --kubeconfig=sandbox.kubeconfig".to_owned(),
+        );
+    }
+    let target = view.spec()?.target.as_ref()?;
+    let uid = target.identity.get("kubernetes")?.as_str()?;
+    let environment = &target.environment;
+    let look = "kubectl get namespace kube-system -o jsonpath='{.metadata.uid}'";
+    Some(format!("# only where {look} prints {uid}: that is {environment}"))
 }
 
 fn facts(view: &RunView, style: &Style) -> Vec<String> {

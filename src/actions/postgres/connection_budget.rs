@@ -108,7 +108,11 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         outputs: vec![
             output("fits", "boolean", "whether `pods` × `current_pool_size` is at most `free`"),
             output("largest_pool_size", "integer", "the most connections that each pod may open"),
-            output("current_pool_size", "integer", "the connections that each pod opens now"),
+            output(
+                "current_pool_size",
+                "integer",
+                "the connections that each pod opens now; the largest, where pods of an earlier template are still there",
+            ),
             output("pods", "integer", "the most pods at once: maximum + surge + terminating"),
             output("replicas", "integer", "the wanted replicas"),
             output("maximum", "integer", "the most replicas: the wanted ones, or the autoscaler's maximum where that is more"),
@@ -192,7 +196,20 @@ impl ConnectionBudget {
         let mut read = reading.read(&self.connections, cx).await?;
         let pool_size = match (&input.pool_env, input.pool_size) {
             (_, Some(size)) => i64::from(size),
-            (variable, None) => workload::pool_size(&read.capacity, variable.as_deref().unwrap_or_default(), input.container.as_deref())?,
+            (variable, None) => {
+                let (variable, container) = (variable.as_deref().unwrap_or_default(), input.container.as_deref());
+                let size = workload::pool_size(&read.capacity, variable, container)?;
+                match workload::larger_in_pods(&read.capacity, variable, container, size) {
+                    Some((larger, pods)) => {
+                        let text =
+                            format!("pods that are there still have {variable} {larger}, {pods} of them more than the template's {size}");
+                        cx.log.line(&text);
+                        read.larger = Some(text);
+                        larger
+                    }
+                    None => size,
+                }
+            }
         };
         let spare = i64::from(input.reserve.unwrap_or(0));
         read.parts = Parts { replicas: i64::from(input.replicas), pool_size, spare, ..read.parts };

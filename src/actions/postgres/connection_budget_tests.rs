@@ -160,6 +160,18 @@ async fn eight_pods_of_twenty_do_not_fit_for_their_surge() {
 }
 
 #[tokio::test]
+async fn pods_of_an_earlier_template_count_with_the_size_they_were_started_with() {
+    let mut old = pod("c", "10.1.0.3");
+    old["spec"] = json!({ "containers": [{ "name": "ticket-service", "env": [{ "name": "DB_POOL_MAX", "value": "40" }] }] });
+    let stage = Stage::with(json!([]), vec![old]).await;
+    let outputs = stage.apply(inputs(4, json!({}))).await.unwrap();
+    assert_eq!((&outputs["current_pool_size"], &outputs["fits"]), (&json!(40), &json!(false)), "5 pods × 20 would have fitted");
+    let failure = stage.apply(inputs(4, json!({ "require": "fits" }))).await.unwrap_err();
+    assert!(failure.message.ends_with("pods that are there still have DB_POOL_MAX 40, 1 of them more than the template's 20"), "{failure}");
+    assert!(failure.hint.as_deref().unwrap_or_default().starts_with("wait until the rollout is done"), "{failure}");
+}
+
+#[tokio::test]
 async fn pods_on_their_way_out_and_a_reserve_count() {
     let mut leaving = pod("c", "10.1.0.3");
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");

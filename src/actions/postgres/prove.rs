@@ -75,6 +75,8 @@ pub(super) struct Read {
     pub(super) activity: Activity,
     /// Surge, maximum, terminating pods and the server's side; the rest is the caller's.
     pub(super) parts: Parts,
+    /// That pods which are there have a larger pool than the template says, where they do.
+    pub(super) larger: Option<String>,
 }
 
 impl Reading<'_> {
@@ -97,7 +99,7 @@ impl Reading<'_> {
         let session = session.map_err(|error| safe(activity::failure(&error)))?;
         let activity = Activity::read(&session, &pods.addresses).await.map_err(safe)?;
         activity.fill(&mut parts);
-        Ok(Read { capacity, pods, activity, parts })
+        Ok(Read { capacity, pods, activity, parts, larger: None })
     }
 }
 
@@ -117,8 +119,13 @@ impl Read {
         {
             message.push_str(&format!("; {text}"));
         }
+        if let Some(larger) = &self.larger {
+            message.push_str(&format!("; {larger}"));
+        }
         let failure = Failure::permanent(cx.log.redact(&message));
-        if sum.largest_pool_size < 1 {
+        if self.larger.is_some() {
+            failure.hint("wait until the rollout is done and the old pods are gone (`kubectl rollout status`), or undo it where it hangs")
+        } else if sum.largest_pool_size < 1 {
             failure.hint("fewer pods, a lower maximum of the autoscaler, or a connection pooler (PgBouncer) before the server")
         } else {
             failure.hint(format!("a pool of {} a pod fits: set it before the pods become more (`k8s.set_env`)", sum.largest_pool_size))

@@ -146,6 +146,23 @@ pub(super) fn held(capacity: &Capacity, container: &str, variable: &str, otherwi
     there.saturating_add(to_come.saturating_mul(otherwise))
 }
 
+/// The largest size that a pod which is there has, with how many have more than the template says: while a rollout goes on, or hangs, or pods are on
+/// their way out, they hold what they were started with. `None` where all have the template's.
+pub(super) fn larger_in_pods(capacity: &Capacity, variable: &str, container: Option<&str>, template: i64) -> Option<(i64, usize)> {
+    let size = |pod: &Value| -> Option<i64> {
+        let containers = pod.pointer("/spec/containers").and_then(Value::as_array)?;
+        let chosen = containers.iter().filter(|one| container.is_none_or(|wanted| text(one, "/name") == Some(wanted)));
+        let sizes = chosen.filter_map(|one| {
+            let env = one.get("env").and_then(Value::as_array)?;
+            let entry = env.iter().rev().find(|entry| text(entry, "/name") == Some(variable))?;
+            text(entry, "/value")?.trim().parse().ok()
+        });
+        sizes.max()
+    };
+    let larger: Vec<i64> = capacity.pods.iter().filter_map(size).filter(|size| *size > template).collect();
+    larger.iter().max().map(|most| (*most, larger.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -197,6 +214,18 @@ mod tests {
             let error = read(containers, container).unwrap_err();
             assert!(error.message.contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn pods_that_were_started_with_a_larger_size_are_seen() {
+        let pod = |env: Value| json!({ "spec": { "containers": [{ "name": "side" }, { "name": "app", "env": env }] } });
+        let of = |pods: Vec<Value>| Capacity { pods, ..capacity(Value::Null, json!([])) };
+        let size = |size: &str| pod(json!([{ "name": "POOL", "value": size }]));
+        let rolling = of(vec![size("9"), size("20"), size("15"), size("many"), pod(json!([]))]);
+        assert_eq!(larger_in_pods(&rolling, "POOL", None, 9), Some((20, 2)));
+        assert_eq!(larger_in_pods(&rolling, "POOL", Some("app"), 9), Some((20, 2)));
+        assert_eq!(larger_in_pods(&rolling, "POOL", Some("side"), 9), None);
+        assert_eq!(larger_in_pods(&of(vec![size("9"), size("5")]), "POOL", None, 9), None);
     }
 
     #[test]
