@@ -214,6 +214,8 @@ fn in_the_wrong_order_nothing_is_exceeded_and_what_is_left_is_told() {
     status.stdout_has("runsheet skip").stdout_has("DB_POOL_MAX 18 → 20");
     assert_eq!(pool(&stage), ["20→18"], "what the replicas rely on stays");
     stage.run(&["skip", &high, "scale", "--reason", "two are what is wanted now"]);
-    assert_back(&stage, "the replicas were left");
+    assert_eq!(stage.status_json()["status"], "rolled_back", "{}", stage.run(&["status", &high]));
+    assert_eq!((stage.deployments(), stage.connections().wanted), (vec!["production/ticket-service 2/2 ready".to_owned()], 40));
+    assert_within(&stage, "the replicas were left");
     assert_eq!((stage.effects_on("spec.replicas").len(), pool(&stage)), (3, vec!["20→18".to_owned(), "18→20".to_owned()]));
 }
