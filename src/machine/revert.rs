@@ -124,7 +124,7 @@ impl Draft<'_> {
                     to: change.prior.clone(),
                 }),
                 Standing::Foreign { live } => foreign.push(format!(
-                    "{} of {} is {live}: this run had changed it from {} to {}, and somebody else has changed it since",
+                    "{} of {} is {live}: this run had changed it from {} to {}, and somebody else, or the rollback of another run, has changed it since",
                     change.label, change.object, change.prior, change.after
                 )),
                 Standing::Gone => foreign.push(format!("{} is gone: somebody else has deleted it", change.object)),
