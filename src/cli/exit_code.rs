@@ -104,7 +104,12 @@ pub fn of_error(error: &AppError) -> u8 {
         AppError::Load(_) | AppError::Params { .. } | AppError::Vars { .. } | AppError::NotSupported { .. } | AppError::Secrets(_) => {
             PLAYBOOK
         }
-        AppError::NoEnvironment { .. } | AppError::EnvironmentGone { .. } | AppError::Kubeconfig(_) | AppError::Identity(_) | AppError::Locked { .. } | AppError::Refused { .. } => REFUSED,
+        AppError::NoEnvironment { .. }
+        | AppError::EnvironmentGone { .. }
+        | AppError::Kubeconfig(_)
+        | AppError::Identity(_)
+        | AppError::Locked { .. }
+        | AppError::Refused { .. } => REFUSED,
         AppError::Owned(OwnershipError::Owned { .. }) => REFUSED,
         AppError::Owned(OwnershipError::Unusable { .. }) | AppError::Lock(_) => STORE,
         AppError::Journal(error) | AppError::Find(FindError::Journal(error)) => of_journal(error),

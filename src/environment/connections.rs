@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::postgres::PostgresAccess;
 use super::credentials::CredentialsError;
 use super::kubernetes::{KubeClient, KubernetesAccess};
+use super::postgres::PostgresAccess;
 
 /// The ways to a target's systems.
 #[derive(Default)]

@@ -40,8 +40,8 @@ mod unwind;
 #[cfg(test)]
 mod tests;
 
-pub use group::keyed;
 pub use decide::{Decision, Input, Machine, decide};
+pub use group::keyed;
 pub use key::{idempotency_key, rollback_key};
 pub use outputs::OUTPUTS_LIMIT;
 pub use recover::CUT_OFF;

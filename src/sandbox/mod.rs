@@ -34,8 +34,8 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use connections::{Exceeded, Usage};
 pub use cluster::Autoscaler;
+pub use connections::{Exceeded, Usage};
 pub use control::Overview;
 pub use effects::{Effect, effects};
 pub use error::SandboxError;

@@ -5,8 +5,8 @@
 #![expect(dead_code, reason = "a builder has what some test file needs, and not each needs all")]
 
 mod bench;
-mod control_plane;
 mod cluster;
+mod control_plane;
 mod live;
 mod points;
 mod ran;

@@ -138,8 +138,7 @@ async fn what_cannot_be_put_back_or_is_owned_is_refused() {
     assert!(refused(json!({ "object": "deployment/none", "set": { "spec.x": 1 } })).await.contains("there is no deployment/none"));
     let raw = refused(json!({ "object": "deployment/x", "set": { "spec.x": 1 }, "patch": {} })).await;
     assert!(raw.contains("unknown field `patch`"), "{raw}");
-    let owner =
-        json!({ "metadata": { "name": "floor" }, "spec": { "scaleTargetRef": { "kind": "Deployment", "name": "x" }, "minReplicas": 2, "maxReplicas": 9 } });
+    let owner = json!({ "metadata": { "name": "floor" }, "spec": { "scaleTargetRef": { "kind": "Deployment", "name": "x" }, "minReplicas": 2, "maxReplicas": 9 } });
     stand_in.put(HPA, owner);
     assert!(refused(of(json!({ "spec.replicas": 4 }))).await.contains("belongs to the autoscaler hpa/floor"));
     let floor = Inputs(json!({ "object": "hpa/floor", "set": { "spec.minReplicas": 4 } }));
