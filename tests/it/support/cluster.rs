@@ -132,6 +132,13 @@ fn reduced(resource: &str, mut object: Value) -> Option<Value> {
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.retain(|name, _| !name.starts_with(CONTROLLERS));
     }
+    for subset in fields.get_mut("subsets").and_then(Value::as_array_mut).into_iter().flatten() {
+        for list in ["addresses", "notReadyAddresses"] {
+            if let Some(addresses) = subset.get_mut(list) {
+                *addresses = json!(items(addresses).len());
+            }
+        }
+    }
     if let Some(endpoints) = fields.get_mut("endpoints") {
         *endpoints = json!(items(endpoints).len());
     }

@@ -174,6 +174,19 @@ async fn an_autoscaler_that_came_or_went_since_the_plan_stops_it() {
 }
 
 #[tokio::test]
+async fn replicas_are_not_put_back_under_an_autoscaler_that_came_since() {
+    let (objects, action, cx, _) = stage(2, 2, 16).await;
+    objects.held.lock().unwrap().objects.remove(HPA);
+    let intent = trial::planned(&action, &cx, &inputs(8)).await;
+    objects.put(HPA, autoscaler("ticket-service-hpa", 4, 16));
+    let Change { object, field, label, prior, after } = intent.changes[0].clone();
+    let left = failure(action.revert(&cx, &intent, &[Swap { object, field, label, from: after, to: prior }]).await);
+    assert!(left.message.ends_with("since they were set: they were left alone"), "{left}");
+    assert!(left.hint.as_deref().unwrap().starts_with("delete the autoscaler ticket-service-hpa"), "{left:?}");
+    assert_eq!(objects.writes(), 0);
+}
+
+#[tokio::test]
 async fn a_cut_a_stranger_and_a_refusal() {
     for (fault, there) in [(Fault::CutAfter, true), (Fault::CutBefore, false)] {
         let (objects, action, cx, _) = stage(2, 2, 16).await;

@@ -174,6 +174,14 @@ pub(super) fn changed_hands(workload: &Workload, planned: Option<&str>, owner: O
     Failure::permanent(message).hint("look at who scales it (`kubectl get hpa`), then `runsheet retry` plans the step anew")
 }
 
+/// An autoscaler has come since the replicas were set: what would be put back under it, it would change again.
+pub(super) fn taken_over(workload: &Workload, owner: &str) -> Failure {
+    Failure::permanent(format!(
+        "the autoscaler {owner} has taken over the replicas of {workload} since they were set: they were left alone"
+    ))
+    .hint(format!("delete the autoscaler {owner}, then `runsheet retry` puts them back; or `runsheet skip` leaves them to it"))
+}
+
 /// The line for a person's hands that sets these values.
 pub(super) fn by_hand(
     workload: &Workload,

@@ -176,6 +176,9 @@ impl Scale {
         if let Some(name) = &noted.autoscaler {
             return Ok(self.swap_floor(cx, &api, &noted, name, back(swaps)).await);
         }
+        if let Some(owner) = horizontal::of_workload(&api, &noted.workload, &noted.namespace).await? {
+            return Err(form::taken_over(&noted.workload, &owner.name));
+        }
         match swaps {
             [Swap { field, from, to, .. }] if field == form::REPLICAS && from.is_i64() && to.is_i64() => {
                 Ok(self.swap_replicas(cx, &api, &noted, from.as_i64().unwrap_or_default(), to.as_i64().unwrap_or_default()).await)

@@ -42,12 +42,24 @@ impl KeepWithin {
         }
     }
 
-    /// That it is clear which variable is the size.
-    pub(super) fn names_one_of<V>(&self, env: &BTreeMap<String, V>) -> Result<(), Failure> {
-        self.variable(env).map(drop).ok_or_else(|| {
+    /// That it is clear which variable is the size, and that something can be proved of it on the way there and back.
+    pub(super) fn can_prove<V>(&self, env: &BTreeMap<String, V>, sensitive: &[String], live: &Value) -> Result<(), Failure> {
+        let name = self.variable(env).ok_or_else(|| {
             Failure::permanent("`keep_within` does not say which of the variables is the size of the pool")
                 .hint("give it `variable: NAME`, one of those in `env`")
-        })
+        })?;
+        if sensitive.iter().any(|sensitive| sensitive == name) {
+            return Err(Failure::permanent(format!("{name} is sensitive: of what is not recorded nothing can be proved"))
+                .hint("take it out of `sensitive`, or leave `keep_within` out"));
+        }
+        match size(&live[name]) {
+            Some(_) => Ok(()),
+            None => Err(Failure::permanent(format!(
+                "{name} is {} now, which is no number of connections: nothing could be proved of it, there or back",
+                live[name]
+            ))
+            .hint("set it to a number first, or leave `keep_within` out")),
+        }
     }
 
     /// Proves it, where the write would change the size. Forth, a pool that grows must fit at the autoscaler's maximum; back to what was there, and
@@ -69,7 +81,6 @@ impl KeepWithin {
             // It is there already: nothing will be sent.
             return Ok(());
         }
-        let size = |value: &Value| value.as_str().and_then(|text| text.trim().parse::<i64>().ok()).filter(|size| *size > 0);
         let wanted = size(to).ok_or_else(|| {
             Failure::permanent(format!("{name} is to become {to}, which is no number of connections, so that nothing can be proved of it"))
                 .hint("give a number, or leave `keep_within` out")
@@ -90,6 +101,11 @@ impl KeepWithin {
             failure
         })
     }
+}
+
+/// The size that a variable's value says.
+fn size(value: &Value) -> Option<i64> {
+    value.as_str().and_then(|text| text.trim().parse::<i64>().ok()).filter(|size| *size > 0)
 }
 
 #[cfg(test)]

@@ -219,12 +219,35 @@ async fn what_cannot_be_proved_is_not_done() {
     let intent = trial::planned(&stage.action, &stage.cx, &named).await;
     let failure = refused(stage.action.apply(&stage.cx, &named, &intent).await);
     assert!(failure.message.contains("− 170 to be left free = 19 free"), "{failure}");
-    let words = inputs(json!({ "LOG": "many" }), json!({}));
+    let words = inputs(json!({ "DB_POOL_MAX": "many" }), json!({}));
     let intent = trial::planned(&stage.action, &stage.cx, &words).await;
     let failure = refused(stage.action.apply(&stage.cx, &words, &intent).await);
-    assert!(failure.message.contains("LOG is to become \"many\", which is no number of connections"), "{failure}");
+    assert!(failure.message.contains("DB_POOL_MAX is to become \"many\", which is no number of connections"), "{failure}");
     stage.postgres.held.lock().unwrap().manner = Manner::Refuses("53300", "sorry, too many clients already");
     let failure = refused(stage.apply(9).await);
     assert!(failure.transient && failure.message.contains("too many clients already"), "{failure:?}");
     assert_eq!(stage.cluster.writes(), 0);
+}
+
+#[tokio::test]
+async fn what_could_not_be_proved_on_the_way_back_is_refused_before_the_way_there() {
+    let stage = Stage::start(2, "many", 8).await;
+    let plan = |given: Inputs, prior: &Value| stage.action.plan(&stage.cx, &given, prior, &Rollback::Auto).unwrap_err();
+    let given = || inputs(json!({ "DB_POOL_MAX": 9 }), json!({}));
+    let prior = stage.action.observe(&stage.cx, &given()).await.unwrap();
+    let failure = plan(given(), &prior);
+    assert!(failure.message.starts_with("DB_POOL_MAX is \"many\" now, which is no number of connections"), "{failure}");
+    let absent = || inputs(json!({ "POOL": 9 }), json!({}));
+    let prior = stage.action.observe(&stage.cx, &absent()).await.unwrap();
+    assert!(plan(absent(), &prior).message.starts_with("POOL is null now"));
+    assert_eq!(stage.cluster.writes(), 0);
+}
+
+#[test]
+fn a_size_that_is_not_recorded_cannot_be_kept_within_a_budget() {
+    let keep_within: KeepWithin = serde_json::from_value(json!({ "database": {} })).unwrap();
+    let env = BTreeMap::from([("DB_POOL_MAX".to_owned(), ())]);
+    let failure = keep_within.can_prove(&env, &["DB_POOL_MAX".to_owned()], &json!({ "DB_POOL_MAX": "20" })).unwrap_err();
+    assert_eq!(failure.message, "DB_POOL_MAX is sensitive: of what is not recorded nothing can be proved");
+    assert!(keep_within.can_prove(&env, &[], &json!({ "DB_POOL_MAX": "20" })).is_ok());
 }

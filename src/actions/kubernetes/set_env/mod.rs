@@ -257,6 +257,9 @@ impl Action for SetEnv {
                 after,
             });
         }
+        if let Some(budget) = &input.keep_within {
+            budget.can_prove(&input.env, &input.sensitive, &prior["env"])?;
+        }
         if changes.is_empty() {
             let mut outputs = json!({ "env": wanted_env, "previous_env": prior["env"] });
             for field in Rollout::declared() {
@@ -286,7 +289,6 @@ impl Action for SetEnv {
             "says": format!("it changes the pods' template: every pod of {workload} is restarted, and again by a rollback"),
         });
         if let Some(budget) = &input.keep_within {
-            budget.names_one_of(&input.env)?;
             note["keep_within"] = json!(budget);
         }
         Ok(Plan { intent: Intent { prior: Value::Null, changes, revert, note, by_hand, undo_by_hand }, unchanged: None })
