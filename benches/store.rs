@@ -38,7 +38,12 @@ fn definition() -> Definition {
         outputs: vec![],
         needs_target: false,
     };
-    Definition { root: "bench".to_owned(), playbooks: BTreeMap::from([("bench".to_owned(), playbook)]), sources: BTreeMap::new() }
+    Definition {
+        root: "bench".to_owned(),
+        playbooks: BTreeMap::from([("bench".to_owned(), playbook)]),
+        sources: BTreeMap::new(),
+        plugins: BTreeMap::new(),
+    }
 }
 
 fn started(step: u64) -> Event {

@@ -20,6 +20,7 @@
 //! | [`process`] | supervised children: groups, limits, captured output |
 //! | [`store`] | SQLite: writer thread, readers, inbox, migrations |
 //! | [`actions`] | built-in actions, a file or folder for each system |
+//! | [`plugins`] | external actions: manifest, protocol, host |
 //! | [`sandbox`] | the simulated platform |
 //! | [`planner`] | what a run would do, worked out without asking the target |
 //! | [`engine`] | the async shell around the machine: dispatcher, executor, ownership |
@@ -39,6 +40,7 @@ pub mod model;
 pub mod notify;
 pub mod planner;
 pub mod playbook;
+pub mod plugins;
 pub mod ports;
 pub mod process;
 pub mod report;

@@ -38,6 +38,7 @@ impl Default for Fields {
             immediate: false,
             touches: table,
             by_hand: runsheet::model::by_hand::nothing_by_hand,
+            permissions: runsheet::model::permission::needs_nothing,
         };
         Self { entry: Arc::new(entry), fields: Mutex::default() }
     }

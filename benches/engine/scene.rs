@@ -98,7 +98,12 @@ fn definition(steps: Vec<Step>) -> Definition {
         outputs: vec![],
         needs_target: false,
     };
-    Definition { root: "bench".to_owned(), playbooks: BTreeMap::from([("bench".to_owned(), playbook)]), sources: BTreeMap::new() }
+    Definition {
+        root: "bench".to_owned(),
+        playbooks: BTreeMap::from([("bench".to_owned(), playbook)]),
+        sources: BTreeMap::new(),
+        plugins: BTreeMap::new(),
+    }
 }
 
 /// Each step needs the one before it.
@@ -170,6 +175,7 @@ impl Scene {
             clock: Arc::new(SystemClock),
             observer,
             locks: Arc::new(FileLocks::new(self.folder.path().join("locks"))),
+            tell: Arc::new(|_| ()),
             secrets: SecretValues::new(),
             target: None,
             files: self.folder.path().join("files"),

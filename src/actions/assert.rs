@@ -56,6 +56,7 @@ impl Default for Assert {
             immediate: true,
             touches: touches_nothing,
             by_hand,
+            permissions: crate::model::permission::needs_nothing,
         };
         Self { entry: Arc::new(entry) }
     }

@@ -4,11 +4,17 @@
 //! Reads never change anything, and whoever applies says whether the target has it, has it not, or whether nobody knows.
 
 pub mod assert;
+pub mod aws;
 pub mod command;
 pub mod http;
 pub mod kubernetes;
 pub mod noop;
+pub mod pgbouncer;
 pub mod postgres;
+pub mod prometheus;
+pub mod rabbitmq;
+pub mod redis;
+mod server_reading;
 mod support;
 #[cfg(test)]
 mod trial;
@@ -20,7 +26,17 @@ use crate::ports::action::Action;
 
 /// The actions that reach systems by way of these connections.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    [http::builtin(connections), kubernetes::builtin(connections), postgres::builtin(connections)].concat()
+    [
+        aws::builtin(connections),
+        http::builtin(connections),
+        kubernetes::builtin(connections),
+        pgbouncer::builtin(connections),
+        postgres::builtin(connections),
+        redis::builtin(connections),
+        rabbitmq::builtin(connections),
+        prometheus::builtin(connections),
+    ]
+    .concat()
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ impl Default for Noop {
             immediate: true,
             touches: touches_nothing,
             by_hand,
+            permissions: crate::model::permission::needs_nothing,
         };
         Self { entry: Arc::new(entry) }
     }

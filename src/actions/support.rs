@@ -168,10 +168,7 @@ pub(crate) fn kept(rollback: &Rollback) -> Option<String> {
 
 /// A failure to get a connection at all: nothing was sent.
 pub(crate) fn not_connected(error: &ConnectionError) -> Failure {
-    let failure = match error {
-        ConnectionError::Lookup { .. } => Failure::transient(error.to_string()),
-        _ => Failure::permanent(error.to_string()),
-    };
+    let failure = if error.is_transient() { Failure::transient(error.to_string()) } else { Failure::permanent(error.to_string()) };
     failure.hint(error.hint())
 }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 
 use super::notify::Both;
 use super::operator::host;
-use super::prepare::secrets_of;
+use super::prepare::{go_without_secrets, secrets_at_hand, secrets_of};
 use super::{App, AppError};
+use crate::engine::leases::{LeaseCluster, LeaseLocks, Terms};
 use crate::engine::lock_files::FileLocks;
 use crate::engine::ownership::{Owner, Ownership};
 use crate::engine::{Ended, Setup, Stay, Stop, drive};
-use crate::environment::Connections;
+use crate::environment::{Connections, Environment};
 use crate::machine::State;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Record};
@@ -20,6 +22,7 @@ use crate::model::id::RunId;
 use crate::model::instruction::{Command, Instruction};
 use crate::ports::clock::SystemClock;
 use crate::ports::journal::{Journal, JournalError};
+use crate::ports::lock::Locks;
 use crate::ports::observer::Observer;
 
 /// The machine's thread: expressions are shallow by their limits, and journals fold without recursion; this is room to spare.
@@ -91,10 +94,14 @@ impl App {
             // No run goes on against another target than the one it was started against.
             self.prove(environment, Some((&target.identity, run)))?;
         }
-        let secrets = secrets_of(&definition, environment.as_ref())?;
+        let secrets = match go_without_secrets(&driving.commands) {
+            true => secrets_at_hand(&definition, environment.as_ref()),
+            false => secrets_of(&definition, environment.as_ref())?,
+        };
         let connections =
             environment.as_ref().map_or_else(|| Arc::new(Connections::new()), |environment| Arc::clone(&environment.connections));
-        let actions = self.actions(connections, &secrets)?;
+        let plugins = self.plugins_of_run(&definition, &driving.commands)?;
+        let actions = self.actions(connections, &secrets, &plugins)?;
         let mut state = State::created(run, *at, spec, Arc::clone(&definition), Arc::new(actions.catalogue()));
         for record in &records[1..] {
             state.fold(record.at, &record.event);
@@ -112,13 +119,15 @@ impl App {
             driving.commands.into_iter().map(|(command, reason)| Instruction { id: uuid::Uuid::now_v7(), by: by.clone(), command, reason });
         let instructions = waiting.into_iter().chain(own).collect();
         let runtime = self.runtime()?.handle().clone();
+        let tell = super::notify::logged(self.locations.files(run).join("locks.log"), driving.warn);
+        let locks = locks(environment.as_ref(), &runtime, Arc::clone(&tell))?;
         let stop = driving.stop.unwrap_or_else(|| signals(&runtime));
         let setup = Setup {
             journal: store,
             actions,
             clock: Arc::new(SystemClock),
             observer,
-            locks: Arc::new(FileLocks::machine_wide()),
+            locks,
             secrets,
             target,
             files: self.locations.files(run),
@@ -126,6 +135,7 @@ impl App {
             host: host(),
             epoch,
             wait_for_locks: driving.wait_for_locks,
+            tell,
             stay: driving.stay,
             instructions,
             stop,
@@ -142,7 +152,8 @@ impl App {
             })
             .map_err(|error| AppError::System { what: "no thread for the run".to_owned(), why: error.to_string() })?;
         let driven = thread.join();
-        if let Some(telling) = telling {
+        let hurried = matches!(&driven, Ok(Ok(ended)) if ended.hurried);
+        if let Some(telling) = telling.filter(|_| !hurried) {
             self.finish_telling(&telling)?;
         }
         match driven {
@@ -150,6 +161,21 @@ impl App {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// The locks of a run: those of this machine, and Leases where its environment names a cluster. The sandbox is this machine's alone.
+fn locks(environment: Option<&Environment>, runtime: &Handle, warn: crate::notify::Warn) -> Result<Arc<dyn Locks>, AppError> {
+    let files = FileLocks::machine_wide();
+    let definition = environment.and_then(|environment| Some((environment, environment.definition.as_ref()?.kubernetes.as_ref()?)));
+    let Some((environment, kubernetes)) = definition else { return Ok(Arc::new(files)) };
+    let terms = Terms::from_env()
+        .map_err(|what| AppError::NotSupported { what, hint: "unset it: a Lease is then held for a minute, and renewed".to_owned() })?;
+    let cluster = LeaseCluster {
+        uid: kubernetes.cluster_uid.clone(),
+        namespace: kubernetes.namespace.clone(),
+        connections: Arc::clone(&environment.connections),
+    };
+    Ok(Arc::new(LeaseLocks::new(files, cluster, terms, runtime.clone(), warn)))
 }
 
 /// Each object that a run locks is an open file: as many as the system allows, not as few as a shell starts with.

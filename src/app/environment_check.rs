@@ -3,6 +3,11 @@
 //! Must not change anything on a target or show a secret. Invariant: every check ends within its time, and one that fails does not keep the others
 //! from being done.
 
+mod argocd;
+mod aws;
+mod brokers;
+mod pgbouncer;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -11,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{App, AppError};
 use crate::environment::{Environment, IdentityError, KubeCall, SecretSource, resolve};
-use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, PostgresTarget, PostgresTls, SANDBOX};
+use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, PostgresTarget, SANDBOX, TlsMode};
 use crate::model::notification::{NotifyTo, SecretRef, WebhookUrl};
 use crate::model::playbook::SecretDeclaration;
 use crate::playbook::{self, Diagnostics, NO_UID};
@@ -24,7 +29,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const LEVELS: [&str; 4] = ["low", "medium", "high", "critical"];
 
 /// How a check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As it should be.
@@ -75,11 +80,11 @@ impl EnvironmentCheck {
         }
     }
 
-    fn add(&mut self, what: &str, verdict: Verdict, text: impl Into<String>, hint: Option<String>) {
+    pub(super) fn add(&mut self, what: &str, verdict: Verdict, text: impl Into<String>, hint: Option<String>) {
         self.findings.push(Finding { what: what.to_owned(), verdict, text: text.into(), hint });
     }
 
-    fn good(&mut self, what: &str, text: impl Into<String>) {
+    pub(super) fn good(&mut self, what: &str, text: impl Into<String>) {
         self.add(what, Verdict::Good, text, None);
     }
 }
@@ -125,12 +130,19 @@ impl App {
                     login(&mut check, &environment, kubernetes);
                     self.check_cluster(&mut check, &environment, &shown, uid_line)?;
                 }
+                if let Some(place) = &definition.argocd {
+                    self.runtime()?.block_on(argocd::check(&mut check, &environment, place));
+                }
+                self.runtime()?.block_on(super::environment_check_via::ways(&mut check, &environment, &definition));
             }
         }
         secrets(&mut check, &definition);
+        self.runtime()?.block_on(aws::account(&mut check, &definition, &shown));
         if let Some(postgres) = &definition.postgres {
             self.runtime()?.block_on(database(&mut check, &definition, postgres));
         }
+        self.runtime()?.block_on(brokers::brokers(&mut check, &definition));
+        self.runtime()?.block_on(pgbouncer::pooler(&mut check, &definition));
         capacity(&mut check, &definition.values);
         Ok(check)
     }
@@ -225,9 +237,7 @@ async fn check_namespace(check: &mut EnvironmentCheck, environment: &Environment
 /// Every source of a secret that the file names, with what it is for.
 fn sources(definition: &EnvironmentDefinition) -> Vec<(String, &SecretRef)> {
     let mut all: Vec<(String, &SecretRef)> = definition.secrets.iter().map(|(name, source)| (name.clone(), source)).collect();
-    if let Some(password) = definition.postgres.as_ref().and_then(|postgres| postgres.password.as_ref()) {
-        all.push(("postgres.password".to_owned(), password));
-    }
+    all.extend(definition.credentials().into_iter().map(|(place, source)| (place.to_owned(), source)));
     for (at, rule) in definition.notify.iter().enumerate() {
         if let NotifyTo::Webhook { url, bearer } = &rule.to {
             if let WebhookUrl::Secret(source) = url {
@@ -249,12 +259,16 @@ fn secrets(check: &mut EnvironmentCheck, definition: &EnvironmentDefinition) {
     }
 }
 
+/// The environment for checks of its other systems: a kubeconfig that is wrong says nothing of them, unless the cluster is the way to them.
+pub(super) fn reachable(definition: &EnvironmentDefinition) -> Option<Environment> {
+    let without = || Environment::of(EnvironmentDefinition { kubernetes: None, ..definition.clone() });
+    Environment::of(definition.clone()).or_else(|_| without()).ok()
+}
+
 /// Logs in and reads one setting, as the actions of databases do.
 async fn database(check: &mut EnvironmentCheck, definition: &EnvironmentDefinition, postgres: &PostgresTarget) {
     let what = "postgres";
-    // A kubeconfig that is wrong says nothing of the database.
-    let only = EnvironmentDefinition { kubernetes: None, ..definition.clone() };
-    let Ok(environment) = Environment::of(only) else { return };
+    let Some(environment) = reachable(definition) else { return };
     let connections = &environment.connections;
     let asked = json!({ "host": postgres.host, "port": postgres.port, "database": postgres.database, "user": postgres.user });
     let access = match connections.postgres_for(&asked) {
@@ -272,7 +286,7 @@ async fn database(check: &mut EnvironmentCheck, definition: &EnvironmentDefiniti
             let most = rows.first().and_then(|row| row.first().cloned().flatten()).unwrap_or_else(|| "not told".to_owned());
             let took = begun.elapsed().as_millis().max(1);
             let text = format!("{} let {} in within {took} ms; max_connections {most}", access.place(), access.user);
-            if access.tls == PostgresTls::Require {
+            if access.tls == TlsMode::Require {
                 let hint = "write `tls: verify-full`, with the server's `ca_file` where the machine does not know it";
                 return check.add(what, Verdict::Notice, format!("{text}; the server's certificate is not checked"), Some(hint.to_owned()));
             }

@@ -193,6 +193,10 @@ kubernetes:
 {kubeconfig}  namespace: {namespace}
   cluster_uid: {uid}  # as the cluster told it
 
+# Where Argo CD is that rolls out what is here; playbooks read it as target.argocd.
+# argocd:
+#   namespace: argocd
+
 # The database whose connections are counted before anything grows; playbooks read it as target.postgres.
 # postgres:
 #   host: postgres.example
@@ -252,7 +256,7 @@ mod tests {
         let definition = crate::playbook::load_environment(&file, None).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!((definition.secrets.len(), definition.notify.len(), definition.values.len()), (1, 1, 2));
         let postgres = definition.postgres.unwrap();
-        assert_eq!((postgres.port, postgres.tls), (5432, crate::model::environment::PostgresTls::VerifyFull));
+        assert_eq!((postgres.port, postgres.tls), (5432, crate::model::environment::TlsMode::VerifyFull));
         let replicas: Vec<u64> = ["low", "medium", "high", "critical"]
             .iter()
             .filter_map(|level| definition.values["capacity"][level]["replicas"].as_u64())

@@ -6,6 +6,7 @@ use crate::engine::EngineError;
 use crate::engine::ownership::OwnershipError;
 use crate::environment::{IdentityError, KubeconfigError, SecretsError};
 use crate::model::change::ObjectRef;
+use crate::model::id::ContentHash;
 use crate::playbook::{BindError, LoadError};
 use crate::ports::journal::JournalError;
 use crate::sandbox::SandboxError;
@@ -40,6 +41,18 @@ pub enum AppError {
         playbook: String,
         /// Which, and why.
         why: String,
+        /// What to add to the environment, where that mends it.
+        hint: Option<String>,
+    },
+    /// It is known before the start that the run cannot work.
+    #[error("{playbook} cannot work as things are, and was not started\n{problems}")]
+    Impossible {
+        /// The playbook.
+        playbook: String,
+        /// Which steps, and why.
+        problems: String,
+        /// What to do.
+        hint: String,
     },
     /// An environment has to be named.
     #[error("this run needs an environment, and none was named")]
@@ -74,6 +87,32 @@ pub enum AppError {
         /// What to do.
         hint: String,
     },
+    /// A plugin of the run is not there as it was when the run was started.
+    #[error("the run was started with the plugin `{name}` in the version {}, which is not there any more", short(hash))]
+    PluginGone {
+        /// Its name.
+        name: String,
+        /// The hash of its files.
+        hash: ContentHash,
+        /// Where its copy was kept.
+        folder: PathBuf,
+    },
+    /// Something is wrong with a plugin or with its folder.
+    #[error("{what}")]
+    Plugin {
+        /// What.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// There is no such plugin.
+    #[error("there is no plugin `{name}`")]
+    UnknownPlugin {
+        /// As given.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// Secrets cannot be had.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -87,7 +126,7 @@ pub enum AppError {
     #[error(transparent)]
     Owned(#[from] OwnershipError),
     /// What the run would change is locked by somebody else.
-    #[error("{object} is locked by {by}")]
+    #[error("{} is locked by {by}", object.in_words())]
     Locked {
         /// On what.
         object: ObjectRef,
@@ -123,6 +162,11 @@ pub enum AppError {
         /// Why.
         why: String,
     },
+}
+
+/// As much of a hash as people need to tell two versions apart.
+pub(super) fn short(hash: &ContentHash) -> &str {
+    &hash.0[..hash.0.len().min(12)]
 }
 
 fn no_root(from: &Path, given: bool) -> String {
@@ -162,7 +206,8 @@ impl AppError {
             Self::NoRoot { .. } => "go to the folder that holds your playbooks, or name it with `--root`".to_owned(),
             Self::Load(LoadError::Unknown { hint, .. }) => hint.clone(),
             Self::Load(LoadError::Invalid(_)) => return None,
-            Self::Vars { .. } => return None,
+            Self::Vars { hint, .. } => return hint.clone(),
+            Self::Impossible { hint, .. } => hint.clone(),
             Self::Params { playbook, problems } => {
                 let hints: Vec<String> = problems.iter().filter_map(|problem| problem.hint.clone()).collect();
                 if hints.is_empty() { format!("`runsheet show {playbook}` lists its parameters") } else { hints.join("\n") }
@@ -172,6 +217,13 @@ impl AppError {
             Self::EnvironmentGone { file, .. } => format!("put {} back: a run goes on only where it was started", file.display()),
             Self::Kubeconfig(error) => error.hint(),
             Self::NotSupported { hint, .. } => hint.clone(),
+            Self::PluginGone { name, folder, .. } => format!(
+                "put that version back into plugins/{name}, or its copy into {}: a run goes on only with the plugins it was started with; `runsheet cancel` ends it as it is",
+                folder.display()
+            ),
+            Self::Plugin { hint, .. } => hint.clone(),
+            Self::UnknownPlugin { known, .. } if known.is_empty() => "`runsheet plugin new NAME` writes one".to_owned(),
+            Self::UnknownPlugin { known, .. } => format!("there are: {}", known.join(", ")),
             Self::Secrets(_) => "a secret's value is never stored: it has to be there again for `runsheet resume`".to_owned(),
             Self::Identity(error) => error.hint(),
             Self::Sandbox(_) => "`runsheet sandbox status` tells how it is; `runsheet sandbox reset` makes a new one".to_owned(),
@@ -183,7 +235,7 @@ impl AppError {
                 OwnershipError::Unusable { .. } => "check the folder's permissions".to_owned(),
             },
             Self::Locked { .. } => "wait for its end, or start with `--wait`; `runsheet runs` shows what is open".to_owned(),
-            Self::Lock(_) => "check the folder's permissions; RUNSHEET_LOCK_DIR names another".to_owned(),
+            Self::Lock(error) => error.hint.clone(),
             Self::Journal(error) => error.hint().to_owned(),
             Self::Find(FindError::Journal(error)) => error.hint().to_owned(),
             Self::Find(_) => "`runsheet runs` lists them".to_owned(),

@@ -5,8 +5,14 @@
 mod by_hand;
 mod confirm;
 mod detach;
+mod doctor;
+mod doctor_access;
+mod doctor_kinds;
+mod doctor_moot;
+mod doctor_ways;
 mod drive;
 mod environment_check;
+mod environment_check_via;
 mod environments;
 mod error;
 mod instruct;
@@ -14,6 +20,8 @@ mod locations;
 mod notify;
 mod operator;
 mod playbooks;
+mod plugins;
+mod possible;
 mod prepare;
 mod runs;
 pub mod sandbox;
@@ -23,6 +31,8 @@ mod target;
 use std::sync::OnceLock;
 
 pub use confirm::Confirmation;
+pub use doctor::{Doctor, DoctorRequest, InvalidPlaybook};
+pub use doctor_access::{AccessExam, Lack, PlaybookAccess, StepAccess};
 pub use drive::Driving;
 pub use environment_check::{EnvironmentCheck, Finding, Verdict};
 pub use environments::{Draft, DraftOptions, ListedEnvironment};
@@ -32,6 +42,7 @@ pub use instruct::Reply;
 pub use locations::Locations;
 pub use operator::operator;
 pub use playbooks::{Checked, catalogue, environment_schema, schema};
+pub use plugins::{PluginCheck, PluginProgram, ShownAction, ShownPlugin};
 pub use prepare::{Prepared, Request};
 pub use step_files::{StepFile, tail};
 
@@ -53,12 +64,19 @@ pub struct App {
     runtime: OnceLock<tokio::runtime::Runtime>,
     /// The environment that was made last: its login is good for as long as its file says the same.
     environment: std::sync::Mutex<Option<crate::environment::Environment>>,
+    plugins: OnceLock<crate::plugins::Plugins>,
 }
 
 impl App {
     /// An app at these places.
     pub fn new(locations: Locations) -> Self {
-        Self { locations, store: OnceLock::new(), runtime: OnceLock::new(), environment: std::sync::Mutex::default() }
+        Self {
+            locations,
+            store: OnceLock::new(),
+            runtime: OnceLock::new(),
+            environment: std::sync::Mutex::default(),
+            plugins: OnceLock::new(),
+        }
     }
 
     /// The store, opened to write (and made) where it is not open yet.

@@ -81,7 +81,7 @@ impl App {
 }
 
 /// Warnings are kept with the run's files too.
-fn logged(log: PathBuf, warn: Warn) -> Warn {
+pub(super) fn logged(log: PathBuf, warn: Warn) -> Warn {
     Arc::new(move |what| {
         let append = || {
             if let Some(folder) = log.parent() {
@@ -205,6 +205,7 @@ impl Words {
         }
         match self.view.step(step.as_str()).and_then(|step| step.waiting.as_deref()) {
             Some(Waiting::Time { until }) => format!("step {step} waits until {until}"),
+            Some(Waiting::Samples { .. }) => format!("step {step} samples"),
             Some(Waiting::Lock { object, holder }) => format!("step {step} waits for the lock on {object}, which is held by {holder}"),
             Some(Waiting::Approval { .. }) | None => format!("step {step} waits"),
         }

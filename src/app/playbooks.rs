@@ -4,29 +4,55 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{App, AppError};
-use crate::actions::{command, http, kubernetes, postgres};
+use crate::actions::{self, command};
+use crate::engine::restore::Restore;
 use crate::environment::{Connections, SecretValues, forms_of};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
 use crate::model::playbook::Playbook;
 use crate::playbook::{self, Diagnostics, Listed, LoadError};
+use crate::plugins::{self, Plugin};
 use crate::ports::action::{Action, Actions};
+use crate::ports::journal::Journal;
 
 impl App {
-    /// Every action, with these ways to the target's systems.
+    /// Every action that a run may use, its plugins' as they were when it started, with these ways to the target's systems, and with the journal.
     ///
     /// # Errors
-    /// When this program does not know where it is itself: it supervises commands.
-    pub fn actions(&self, connections: Arc<Connections>, secrets: &SecretValues) -> Result<Actions, AppError> {
-        actions(connections, secrets)
+    /// When this program does not know where it is itself (it supervises commands and plugins), or the store cannot be opened.
+    pub fn actions(&self, connections: Arc<Connections>, secrets: &SecretValues, plugins: &[Plugin]) -> Result<Actions, AppError> {
+        let settings = self.plugin_settings(&connections, secrets)?;
+        let mut all = builtin(connections, secrets)?;
+        // What earlier runs changed by other plugins can be given back too, by those as they are now.
+        let is_kept = |plugin: &&Plugin| plugins.iter().any(|kept| kept.manifest.name == plugin.manifest.name);
+        let others = self.plugins()?.good.iter().filter(|plugin| !is_kept(plugin));
+        all.extend(plugins.iter().chain(others).flat_map(|plugin| plugins::actions(plugin, &settings)));
+        let others = Actions::new(all);
+        let store = self.store()?;
+        let restore = Restore::new(Arc::clone(&store) as Arc<dyn Journal>, store, others.clone());
+        Ok(others.and([Arc::new(restore) as Arc<dyn Action>]))
     }
 
-    /// What there is to know about every action.
+    /// What there is to know about every action, those of the root's plugins included.
     ///
     /// # Errors
     /// As [`App::actions`].
     pub fn catalogue(&self) -> Result<Catalogue, AppError> {
-        catalogue()
+        let plugins = self.plugins()?;
+        let actions = plugins.good.iter().flat_map(|plugin| &plugin.manifest.actions);
+        let entries = catalogue()?.iter().cloned().chain(actions.map(|action| Arc::new(action.entry.clone()))).collect::<Vec<_>>();
+        let unusable = plugins.broken.iter().map(|plugin| {
+            (plugin.name.clone(), format!("the plugin {0} cannot be used: `runsheet plugin check {0}` says why", plugin.name))
+        });
+        Ok(Catalogue::new(entries).with_unusable(unusable))
+    }
+
+    /// The JSON Schema of playbooks, for editors, with the actions of the root's plugins.
+    ///
+    /// # Errors
+    /// As [`App::catalogue`].
+    pub fn schema(&self) -> Result<serde_json::Value, AppError> {
+        Ok(playbook::schema(&self.catalogue()?))
     }
 
     /// A playbook with all that it calls.
@@ -34,7 +60,9 @@ impl App {
     /// # Errors
     /// [`AppError::Load`]
     pub fn definition(&self, name: &str) -> Result<Definition, AppError> {
-        Ok(playbook::load_definition(&self.locations.playbooks(), name, &self.catalogue()?)?)
+        let mut definition = playbook::load_definition(&self.locations.playbooks(), name, &self.catalogue()?)?;
+        definition.plugins = self.plugins_used(&definition)?;
+        Ok(definition)
     }
 }
 
@@ -103,31 +131,38 @@ impl App {
     }
 }
 
-fn actions(connections: Arc<Connections>, secrets: &SecretValues) -> Result<Actions, AppError> {
-    let supervisor = std::env::current_exe()
-        .map_err(|error| AppError::System { what: "this program's own file cannot be found".to_owned(), why: error.to_string() })?;
+/// This program's own file: it supervises commands and plugins.
+pub(super) fn own_program() -> Result<PathBuf, AppError> {
+    std::env::current_exe()
+        .map_err(|error| AppError::System { what: "this program's own file cannot be found".to_owned(), why: error.to_string() })
+}
+
+/// The secrets that are not to be written anywhere, in every form: a command may print one encoded, and its output goes to files as it comes.
+pub(super) fn redactions(secrets: &SecretValues) -> Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync> {
     let secrets = secrets.clone();
-    let redactions = Arc::new(move || {
+    Arc::new(move || {
         use secrecy::ExposeSecret;
-        // In every form: a command may print a secret encoded, and its output goes to files as it comes.
         let forms = |(name, value): (&str, &secrecy::SecretString)| {
             forms_of(value.expose_secret()).into_iter().map(|form| (name.to_owned(), form)).collect::<Vec<_>>()
         };
         secrets.iter().flat_map(forms).collect()
-    });
-    let mut all: Vec<Arc<dyn Action>> = command::builtin(command::CommandSettings { supervisor, redactions });
-    all.extend(http::builtin(&connections));
-    all.extend(kubernetes::builtin(&connections));
-    all.extend(postgres::builtin(&connections));
-    Ok(Actions::new(all))
+    })
 }
 
-/// What there is to know about every action; needs no root.
+fn builtin(connections: Arc<Connections>, secrets: &SecretValues) -> Result<Vec<Arc<dyn Action>>, AppError> {
+    let settings = command::CommandSettings { supervisor: own_program()?, redactions: redactions(secrets) };
+    let mut all: Vec<Arc<dyn Action>> = command::builtin(settings);
+    all.extend(actions::builtin(&connections));
+    Ok(all)
+}
+
+/// What there is to know about every action that is built in; needs no root.
 ///
 /// # Errors
 /// When this program does not know where it is itself: it supervises commands.
 pub fn catalogue() -> Result<Catalogue, AppError> {
-    Ok(actions(Arc::new(Connections::new()), &SecretValues::new())?.catalogue())
+    let others = Actions::new(builtin(Arc::new(Connections::new()), &SecretValues::new())?);
+    Ok(others.and([Arc::new(Restore::without_journal()) as Arc<dyn Action>]).catalogue())
 }
 
 /// The JSON Schema of playbooks, for editors; needs no root.

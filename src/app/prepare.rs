@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{App, AppError};
-use crate::environment::{Environment, POSTGRES_PASSWORD, SecretValues, resolve};
+use crate::environment::{Environment, SecretValues, resolve};
 use crate::machine;
 use crate::model::definition::Definition;
 use crate::model::id::RunId;
+use crate::model::instruction::Command;
 use crate::model::playbook::SecretDeclaration;
 use crate::model::run::RunSpec;
-use crate::model::step::Uses;
 use crate::playbook;
 use crate::ports::journal::Journal;
 use crate::store::definition_hash;
@@ -46,7 +46,6 @@ impl App {
     /// [`AppError`]
     pub fn prepare(&self, request: &Request) -> Result<Prepared, AppError> {
         let definition = self.definition(&request.playbook)?;
-        refuse_monitor(&definition)?;
         let root = definition.root();
         let params =
             playbook::bind(root, &request.params).map_err(|problems| AppError::Params { playbook: root.name.clone(), problems })?;
@@ -56,8 +55,10 @@ impl App {
         if let Some(environment) = &environment {
             self.prove(environment, None)?;
         }
-        let (params, vars) =
-            machine::start::bind(root, params, target.as_ref()).map_err(|why| AppError::Vars { playbook: root.name.clone(), why })?;
+        let (params, vars) = machine::start::bind(root, params, target.as_ref()).map_err(|why| {
+            let hint = self.remedy(&why, target.as_ref());
+            AppError::Vars { playbook: root.name.clone(), why, hint }
+        })?;
         let spec = RunSpec {
             playbook: root.name.clone(),
             definition: definition_hash(&definition),
@@ -75,6 +76,7 @@ impl App {
     /// # Errors
     /// [`AppError::Journal`]
     pub fn create(&self, prepared: &Prepared) -> Result<RunId, AppError> {
+        self.keep_plugins(&prepared.definition)?;
         let run = RunId::generate();
         let events = machine::start(prepared.spec.clone());
         let store = self.store()?;
@@ -88,34 +90,55 @@ impl App {
 /// # Errors
 /// [`AppError::Secrets`]
 pub(super) fn secrets_of(definition: &Definition, environment: Option<&Environment>) -> Result<SecretValues, AppError> {
+    let declared = declared(definition);
+    let none = BTreeMap::new();
+    let sources = environment.map_or(&none, |environment| &environment.secret_sources);
+    let mut secrets = resolve(&declared, sources)?;
+    // Not for steps: so that they are kept out of every text.
+    for (place, value) in environment.map(Environment::credentials).unwrap_or_default() {
+        secrets.insert(place, value);
+    }
+    Ok(secrets)
+}
+
+/// The same as far as they are there: for what ends a run, leaves a step out or takes it back. A step that needs one that is missing fails with its name.
+pub(super) fn secrets_at_hand(definition: &Definition, environment: Option<&Environment>) -> SecretValues {
+    let none = BTreeMap::new();
+    let sources = environment.map_or(&none, |environment| &environment.secret_sources);
+    let mut secrets = SecretValues::new();
+    for declaration in declared(definition) {
+        if let Ok(found) = resolve(std::slice::from_ref(&declaration), sources)
+            && let Some(value) = found.get(&declaration.name)
+        {
+            secrets.insert(declaration.name, value.clone());
+        }
+    }
+    for (place, value) in environment.map(Environment::credentials).unwrap_or_default() {
+        secrets.insert(place, value);
+    }
+    secrets
+}
+
+/// Whether an operator's commands only end, leave out or take back.
+pub(super) fn go_without_secrets(commands: &[(Command, Option<String>)]) -> bool {
+    let only = |command: &Command| match command {
+        Command::Cancel { .. }
+        | Command::Rollback { .. }
+        | Command::Skip { .. }
+        | Command::MarkDone { .. }
+        | Command::Reject { .. }
+        | Command::Pause => true,
+        Command::Approve { .. } | Command::Retry { .. } | Command::Resume => false,
+    };
+    !commands.is_empty() && commands.iter().all(|(command, _)| only(command))
+}
+
+fn declared(definition: &Definition) -> Vec<SecretDeclaration> {
     let mut declared: BTreeMap<&str, &SecretDeclaration> = BTreeMap::new();
     // The root's own declaration wins over a called playbook's of the same name.
     let called = definition.playbooks.values().filter(|playbook| playbook.name != definition.root);
     for playbook in called.chain([definition.root()]) {
         declared.extend(playbook.secrets.iter().map(|secret| (secret.name.as_str(), secret)));
     }
-    let declared: Vec<SecretDeclaration> = declared.into_values().cloned().collect();
-    let none = BTreeMap::new();
-    let sources = environment.map_or(&none, |environment| &environment.secret_sources);
-    let mut secrets = resolve(&declared, sources)?;
-    if let Some(password) = environment.and_then(Environment::postgres_password) {
-        // Not for steps: so that it is kept out of every text.
-        secrets.insert(POSTGRES_PASSWORD, password);
-    }
-    Ok(secrets)
-}
-
-fn refuse_monitor(definition: &Definition) -> Result<(), AppError> {
-    for playbook in definition.playbooks.values() {
-        if let Some(step) = playbook.steps.iter().find(|step| matches!(step.uses, Uses::Monitor { .. })) {
-            return Err(AppError::NotSupported {
-                what: format!(
-                    "{}.yaml, line {}: step `{}` uses `monitor`, which this version does not run yet",
-                    playbook.name, step.line, step.id
-                ),
-                hint: "use `wait` with a condition, or take the step out".to_owned(),
-            });
-        }
-    }
-    Ok(())
+    declared.into_values().cloned().collect()
 }

@@ -3,8 +3,10 @@
 //! Must not: write, or make a database that is not there.
 
 use super::{App, AppError, Filter, Runs};
+use crate::model::change::{LedgerEntry, ObjectRef};
 use crate::model::event::Record;
 use crate::model::id::RunId;
+use crate::ports::journal::Journal;
 
 impl App {
     /// The runs that the filter lets through, the latest first, at most `limit`; none where there is no database yet.
@@ -37,6 +39,17 @@ impl App {
         match self.store_if_any()? {
             Some(store) => Ok(store.read_page(run, after, limit)?),
             None => Err(AppError::NoRuns { state: self.locations.state.clone() }),
+        }
+    }
+
+    /// Every change of this field of this object, of all runs, in the order of their intents.
+    ///
+    /// # Errors
+    /// [`AppError::Journal`]
+    pub fn history(&self, object: &ObjectRef, field: &str) -> Result<Vec<LedgerEntry>, AppError> {
+        match self.store_if_any()? {
+            Some(store) => Ok(futures::executor::block_on(store.ledger(object, field))?),
+            None => Ok(Vec::new()),
         }
     }
 

@@ -7,8 +7,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::App;
-use crate::engine::step_folder;
+use crate::engine::{series, step_folder};
 use crate::model::id::{RunId, StepPath};
+use crate::model::samples::Sampled;
 
 /// How deep a step's files lie.
 const DEPTH: usize = 3;
@@ -31,6 +32,13 @@ impl App {
         collect(&step_folder(&self.locations.files(run), step), DEPTH, &mut found);
         found.sort_by(|a, b| (a.path.components().count(), &a.path).cmp(&(b.path.components().count(), &b.path)));
         found
+    }
+}
+
+impl App {
+    /// What a monitor has seen so far.
+    pub fn sampled(&self, run: RunId, step: &StepPath) -> Sampled {
+        series::load(&step_folder(&self.locations.files(run), step))
     }
 }
 

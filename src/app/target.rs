@@ -117,9 +117,11 @@ impl App {
         let files = self.environments()?;
         match named {
             None if !files.is_empty() => Ok(None),
-            None | Some(SANDBOX) => {
-                Ok(Some(TargetSpec { environment: SANDBOX.to_owned(), identity: Map::new(), values: sandbox::target_values() }))
-            }
+            None | Some(SANDBOX) => Ok(Some(TargetSpec {
+                environment: SANDBOX.to_owned(),
+                identity: Map::new(),
+                values: sandbox::target_values_in(&self.locations.sandbox())?,
+            })),
             Some(name) => {
                 let definition = self.environment_definition(name)?;
                 Ok(Some(TargetSpec { environment: definition.name.clone(), identity: Map::new(), values: definition.target_values() }))
@@ -184,7 +186,7 @@ impl App {
             &ready.cluster_uid,
             ready.service_token.clone().into(),
             ready.postgres_password.clone().into(),
-            sandbox::target_values(),
+            sandbox::target_values_with(ready.pooler),
         ))
     }
 }

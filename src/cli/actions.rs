@@ -23,7 +23,8 @@ pub struct Args {
 /// # Errors
 /// When there is no such action.
 pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
-    let catalogue = crate::app::catalogue()?;
+    // Without a root there are no plugins.
+    let catalogue = cx.app().map_or_else(|_| crate::app::catalogue(), |app| app.catalogue())?;
     match args.name {
         Some(name) => {
             let entry = catalogue.get(&name).ok_or_else(|| unknown(&name, &catalogue))?;

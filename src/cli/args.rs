@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::context::Globals;
 use super::{
-    actions, answer, cancel, complete, environment, exit_code, logs, resume, rollback, run, runs, sandbox, schema, show, status, validate,
+    actions, answer, cancel, complete, doctor, environment, exit_code, logs, plugin, resume, rollback, run, runs, sandbox, schema, show,
+    status, validate,
 };
 
 /// Runs operational runbooks: playbooks that can be interrupted, resumed and rolled back.
@@ -65,9 +66,14 @@ pub enum Command {
     Schema(schema::Args),
     /// List what steps can use, or print one action's page
     Actions(actions::Args),
+    /// Check this machine, the playbooks, and what an environment's account may do
+    Doctor(doctor::Args),
     /// Where runs act: list, show, check and draft environments
     #[command(subcommand)]
     Environment(environment::Command),
+    /// Actions in other languages: list, show, check and begin plugins
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// The simulated platform that runs act on where no environment is set up
     #[command(subcommand, after_help = sandbox::VARIABLES)]
     Sandbox(sandbox::Command),

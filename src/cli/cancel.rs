@@ -3,11 +3,12 @@
 use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
+use super::confirm::say_target;
 use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
 use super::instruct::instruct;
-use super::rollback::{preview, target};
+use super::rollback::{environment, preview};
 use super::{ask, select};
 use crate::model::instruction::Command;
 
@@ -36,7 +37,8 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let view = cx.view(&app, run)?;
     let asked = if args.rollback {
         preview(cx, &view, &[]);
-        ask::confirm(cx, &format!("End run {}{} and take back what it did?", run.short(), target(&view)))?;
+        say_target(cx, &view);
+        ask::confirm(cx, &format!("End run {}{} and take back what it did?", run.short(), environment(&view)))?;
         Asked::Back
     } else {
         Asked::Cancel

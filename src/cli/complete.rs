@@ -59,8 +59,14 @@ pub fn environments(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// The actions.
 pub fn actions(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let Ok(catalogue) = crate::app::catalogue() else { return Vec::new() };
+    let Ok(catalogue) = app().map_or_else(crate::app::catalogue, |app| app.catalogue()) else { return Vec::new() };
     fitting(typed, catalogue.iter().map(|entry| (entry.name.clone(), entry.summary.clone())))
+}
+
+/// The plugins of the root.
+pub fn plugins(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let shown = app().and_then(|app| app.list_plugins().ok()).unwrap_or_default();
+    fitting(typed, shown.into_iter().map(|plugin| (plugin.name, plugin.summary)))
 }
 
 /// The latest runs.

@@ -1,12 +1,16 @@
 //! What every command has at hand: the global options, the app, the output.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::failure::Failure;
 use super::output::{Color, Format, Output};
 use crate::app::{App, Locations, Owner};
 use crate::model::id::RunId;
-use crate::report::RunView;
+use crate::report::{OwedWhat, RunView};
+
+/// Of how many fields that a run owes it is looked up what other runs made of them.
+const LOOKED_UP: usize = 200;
 
 /// Options that every command takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,6 +72,23 @@ impl Context {
             view.apply(record);
         }
         view.set_owner_alive(app.owner(run)? != Owner::Nobody);
+        let fields: BTreeSet<_> = view
+            .owed()
+            .into_iter()
+            .filter_map(|owed| match owed.what {
+                OwedWhat::Field { object, field, .. } => Some((object, field)),
+                OwedWhat::Action { .. } => None,
+            })
+            .take(LOOKED_UP)
+            .collect();
+        for (object, field) in fields {
+            let history = app.history(&object, &field)?;
+            view.set_history(object, field, history);
+        }
+        for step in view.samplers() {
+            let sampled = app.sampled(run, &step);
+            view.set_sampled(step, sampled);
+        }
         Ok(view)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit_code::{self, Asked, Ending, exit_code};
 use super::failure::Failure;
-use super::output::Format;
+use super::output::{Format, write_err};
 use super::watch::Watch;
 use crate::app::{App, Driving, Stay};
 use crate::model::instruction::Command;
@@ -44,18 +44,23 @@ impl Drive {
 pub fn drive(cx: &Context, app: &App, view: RunView, how: Drive) -> Result<u8, Failure> {
     let run = view.run();
     let watch = Watch::start(cx, view);
-    // Said once the frame is gone.
+    // Where there is a frame, said once it is gone; else at once.
     let untold: Arc<Mutex<Vec<String>>> = Arc::default();
+    let at_once = !matches!(*watch, Watch::Live(_));
+    let warning = cx.output.err.paint(Role::Attention, "warning:");
     let driving = Driving {
         observer: watch.clone(),
         stay: how.stay,
         wait_for_locks: how.wait,
         commands: how.command.iter().cloned().collect(),
         warn: {
-            let untold = Arc::clone(&untold);
+            let (untold, warning) = (Arc::clone(&untold), warning.clone());
             Arc::new(move |what: &str| {
                 let mut untold = untold.lock().unwrap_or_else(PoisonError::into_inner);
                 if untold.len() < UNTOLD {
+                    if at_once {
+                        write_err(&format!("{warning} {}", clean(what)));
+                    }
                     untold.push(what.to_owned());
                 }
             })
@@ -64,8 +69,8 @@ pub fn drive(cx: &Context, app: &App, view: RunView, how: Drive) -> Result<u8, F
     };
     let driven = app.drive(run, driving);
     let mut view = watch.finish();
-    for what in untold.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        cx.output.note(&format!("{} {}", cx.output.err.paint(Role::Attention, "warning:"), clean(what)));
+    for what in untold.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|_| !at_once) {
+        cx.output.note(&format!("{warning} {}", clean(what)));
     }
     let ended = driven?;
     // This process is about to end: nobody works on the run then.

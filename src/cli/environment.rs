@@ -11,8 +11,8 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use super::{ask, complete};
-use crate::app::{App, AppError, DraftOptions, EnvironmentCheck, Prepared, Request, Verdict, render};
-use crate::model::environment::{ClusterAccount, EnvironmentDefinition, SANDBOX};
+use crate::app::{App, AppError, DraftOptions, EnvironmentCheck, Finding, Prepared, Request, Verdict, render};
+use crate::model::environment::{ClusterAccount, EnvironmentDefinition, PrometheusLogin, SANDBOX};
 use crate::model::notification::{NotifyTo, WebhookUrl};
 use crate::report::environments::{CheckRow, EnvironmentRow, checks_table, environments_table, facts_table};
 use crate::report::{Role, text};
@@ -140,7 +140,22 @@ fn show(cx: &Context, app: &App, name: &str) -> Result<u8, Failure> {
 
 fn page(cx: &Context, definition: &EnvironmentDefinition) -> String {
     let style = &cx.output.out;
-    let EnvironmentDefinition { name, summary, file, confirm, kubernetes, postgres, secrets, notify, .. } = definition;
+    let EnvironmentDefinition {
+        name,
+        summary,
+        file,
+        confirm,
+        kubernetes,
+        aws,
+        postgres,
+        prometheus,
+        rabbitmq,
+        redis,
+        via,
+        secrets,
+        notify,
+        ..
+    } = definition;
     let mut facts: Vec<(String, String)> =
         vec![("file".to_owned(), file.display().to_string()), ("confirm".to_owned(), confirm.as_str().to_owned())];
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
@@ -159,12 +174,40 @@ fn page(cx: &Context, definition: &EnvironmentDefinition) -> String {
         fact("cluster", kubernetes.cluster_uid.clone());
         kubernetes.proxy.iter().for_each(|proxy| fact("proxy", proxy.clone()));
     }
+    if let Some(aws) = aws {
+        fact("aws", format!("account {} in {}", aws.account, aws.region));
+        aws.profile.iter().for_each(|profile| fact("profile", profile.clone()));
+        aws.endpoint.iter().for_each(|endpoint| fact("endpoint", endpoint.clone()));
+    }
     if let Some(postgres) = postgres {
         fact(
             "postgres",
             format!("{}@{}:{}/{}, tls {}", postgres.user, postgres.host, postgres.port, postgres.database, postgres.tls.as_str()),
         );
         postgres.password.iter().for_each(|source| fact("password", format!("from {source}")));
+    }
+    if let Some(redis) = redis {
+        let user = redis.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        fact("redis", format!("{user}{}:{}, tls {}", redis.host, redis.port, redis.tls.as_str()));
+        redis.password.iter().for_each(|source| fact("password", format!("from {source}")));
+    }
+    if let Some(rabbitmq) = rabbitmq {
+        fact("rabbitmq", format!("{} as {}", rabbitmq.url, rabbitmq.user));
+        fact("password", format!("from {}", rabbitmq.password));
+    }
+    if let Some(prometheus) = prometheus {
+        fact("prometheus", prometheus.url.clone());
+        match &prometheus.login {
+            PrometheusLogin::None => {}
+            PrometheusLogin::Bearer(source) => fact("token", format!("from {source}")),
+            PrometheusLogin::Basic { user, password } => fact("password", format!("of {user}, from {password}")),
+        }
+    }
+    for source in definition.pgbouncer.iter().flat_map(|pooler| &pooler.password) {
+        fact("pgbouncer", format!("password from {source}"));
+    }
+    for via in via {
+        fact(&format!("via {}", via.key()), via.way.to_string());
     }
     for (name, source) in secrets {
         fact(&format!("secret {name}"), format!("from {source}"));
@@ -209,7 +252,8 @@ fn check(cx: &Context, app: &App, name: Option<String>) -> Result<u8, Failure> {
     Ok(worst.map(code).max().unwrap_or(exit_code::SUCCEEDED))
 }
 
-fn code(verdict: Verdict) -> u8 {
+/// The exit code of what was found.
+pub(super) fn code(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Good | Verdict::Notice => exit_code::SUCCEEDED,
         Verdict::Invalid => exit_code::PLAYBOOK,
@@ -217,14 +261,21 @@ fn code(verdict: Verdict) -> u8 {
     }
 }
 
-fn tell(cx: &Context, check: &EnvironmentCheck) {
+/// Shows a check.
+pub(super) fn tell(cx: &Context, check: &EnvironmentCheck) {
     let style = &cx.output.out;
     cx.output.page(&style.paint(Role::Strong, &check.name));
     if !check.problems.is_empty() {
         cx.output.page(render(&check.problems, style.color, style.width).trim_end());
     }
-    let rows: Vec<CheckRow> = check
-        .findings
+    tell_findings(cx, &check.findings);
+    cx.output.page("");
+}
+
+/// Shows findings, a line for each.
+pub(super) fn tell_findings(cx: &Context, findings: &[Finding]) {
+    let style = &cx.output.out;
+    let rows: Vec<CheckRow> = findings
         .iter()
         .map(|finding| CheckRow {
             role: match finding.verdict {
@@ -240,7 +291,6 @@ fn tell(cx: &Context, check: &EnvironmentCheck) {
     if !rows.is_empty() {
         cx.output.page(&checks_table(&rows, style));
     }
-    cx.output.page("");
 }
 
 fn new(cx: &Context, app: &App, options: &DraftOptions, stdout: bool) -> Result<u8, Failure> {

@@ -100,17 +100,23 @@ pub fn exit_code(ending: Ending, asked: Asked) -> u8 {
 /// The exit code of an error.
 pub fn of_error(error: &AppError) -> u8 {
     match error {
-        AppError::NoRoot { .. } | AppError::UnknownEnvironment { .. } | AppError::NoRuns { .. } => USAGE,
-        AppError::Load(_) | AppError::Params { .. } | AppError::Vars { .. } | AppError::NotSupported { .. } | AppError::Secrets(_) => {
-            PLAYBOOK
-        }
+        AppError::NoRoot { .. } | AppError::UnknownEnvironment { .. } | AppError::UnknownPlugin { .. } | AppError::NoRuns { .. } => USAGE,
+        AppError::Load(_)
+        | AppError::Params { .. }
+        | AppError::Vars { .. }
+        | AppError::Impossible { .. }
+        | AppError::NotSupported { .. }
+        | AppError::Plugin { .. }
+        | AppError::Secrets(_) => PLAYBOOK,
         AppError::NoEnvironment { .. }
         | AppError::EnvironmentGone { .. }
+        | AppError::PluginGone { .. }
         | AppError::Kubeconfig(_)
         | AppError::Identity(_)
         | AppError::Locked { .. }
         | AppError::Refused { .. } => REFUSED,
         AppError::Owned(OwnershipError::Owned { .. }) => REFUSED,
+        AppError::Lock(error) if error.is_of_target() => REFUSED,
         AppError::Owned(OwnershipError::Unusable { .. }) | AppError::Lock(_) => STORE,
         AppError::Journal(error) | AppError::Find(FindError::Journal(error)) => of_journal(error),
         AppError::Find(_) => USAGE,

@@ -11,6 +11,7 @@ mod complete;
 mod confirm;
 mod context;
 mod crash;
+mod doctor;
 mod drive;
 mod environment;
 pub mod exit_code;
@@ -19,6 +20,7 @@ mod instruct;
 mod list;
 mod logs;
 mod output;
+mod plugin;
 mod resume;
 mod rollback;
 mod run;
@@ -84,7 +86,9 @@ fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::MarkDone(args) => answer::mark_done(cx, args),
         Command::Rollback(args) => rollback::run(cx, args),
         Command::Cancel(args) => cancel::run(cx, args),
+        Command::Doctor(args) => doctor::run(cx, args),
         Command::Environment(command) => environment::run(cx, command),
+        Command::Plugin(command) => plugin::run(cx, command),
         Command::Sandbox(command) => sandbox::run(cx, command),
     }
 }

@@ -3,7 +3,7 @@
 use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
-use super::confirm::acts_on;
+use super::confirm::{acts_on, say_target};
 use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
@@ -22,10 +22,10 @@ const LISTED: usize = 40;
 Puts back the values that were there before the run. What somebody else changed meanwhile is left alone, and the run is stuck until an operator decides.
 
 Examples:
-  runsheet rollback                          what the only open run did, else the latest
+  runsheet rollback                          what the only open run did, else the latest that owes something
   runsheet rollback 3fa9c1d2 --only scale    just that step; what needs it has to be named too")]
 pub struct Args {
-    /// The run [default: the only open one, else the latest]
+    /// The run [default: the only open one that owes something, else the latest that does]
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: Option<String>,
     /// Only this step; may be given several times
@@ -42,17 +42,18 @@ pub struct Args {
 /// When it is not confirmed, or the run refuses.
 pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let app = cx.app()?;
-    let run = select::to_take_back(&app, args.run.as_deref())?;
+    let run = select::to_take_back(cx, &app, args.run.as_deref())?;
     let view = cx.view(&app, run)?;
     preview(cx, &view, &args.only);
-    ask::confirm(cx, &format!("Take this back (run {} of {}{})?", run.short(), view.playbook(), target(&view)))?;
+    say_target(cx, &view);
+    ask::confirm(cx, &format!("Take this back (run {} of {}{})?", run.short(), view.playbook(), environment(&view)))?;
     let only: Vec<StepPath> = args.only.iter().map(|step| StepPath::from(step.as_str())).collect();
     instruct(cx, &app, view, Command::Rollback { only }, args.reason, Asked::Back)
 }
 
-/// ` on staging (cluster UID …)`; nothing for the sandbox.
-pub fn target(view: &RunView) -> String {
-    acts_on(view).map(|target| format!(" {target}")).unwrap_or_default()
+/// ` on staging`; nothing for the sandbox. Which cluster that is stands above the question, where it can be read in one piece.
+pub fn environment(view: &RunView) -> String {
+    acts_on(view).and(view.environment()).map(|name| format!(" on {name}")).unwrap_or_default()
 }
 
 /// Shows on standard error what would be taken back, and what stays.

@@ -16,6 +16,11 @@ use super::output::Format;
 use super::watch::print_event;
 use crate::app::{App, Filter, Request, Stay, without_number};
 use crate::model::id::RunId;
+use crate::model::preview::Preview;
+use crate::report::{Role, text};
+
+/// How many runs, or objects of one, a warning names.
+const NAMED: usize = 5;
 
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -84,6 +89,9 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     params.extend(given);
     let request = Request { playbook: app.name_of(&args.playbook), params, environment: args.env, max_parallel: args.max_parallel };
     let prepared = super::environment::prepare(cx, &app, &request)?;
+    let preview = app.preview(&prepared, &request)?;
+    app.refuse_impossible(&prepared, &preview)?;
+    warn_of_half_done(cx, &app, &preview)?;
     confirm_run(cx, &app, &prepared, &request, args.confirm.as_deref())?;
     let run = app.create(&prepared)?;
     if args.detach {
@@ -98,6 +106,21 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let stay = if args.watch { Stay::Always } else { Stay::WhileItGoesOn };
     drive(cx, &app, view, Drive { command: None, asked: Asked::Forward, stay, wait: args.wait })
         .map_err(|failure| begun(&app, failure, run))
+}
+
+/// Names the runs that are half done on what this one would change.
+fn warn_of_half_done(cx: &Context, app: &App, preview: &Preview) -> Result<(), Failure> {
+    for (run, objects) in app.half_done(preview)?.into_iter().take(NAMED) {
+        let objects: Vec<String> = objects.iter().take(NAMED).map(|object| text::clean(&object.in_words())).collect();
+        let word = cx.output.err.paint(Role::Attention, "warning:");
+        cx.output.note(&format!(
+            "{word} run {} of {} is half done on {}: resume it or roll it back first",
+            run.run.short(),
+            run.playbook,
+            objects.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// What keeps a run from going on, with what to do about the run, which exists by now.

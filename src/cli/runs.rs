@@ -7,7 +7,8 @@ use super::complete;
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
-use crate::app::{AppError, Filter, JournalError, RunSummary};
+use crate::app::{App, AppError, Filter, JournalError, Owner, RunSummary};
+use crate::model::status::RunStatus;
 use crate::report::{RunRow, runs_table, text};
 
 /// The arguments of `runs`.
@@ -53,11 +54,12 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
         if listed.runs.is_empty() && filtered && !app.runs(1, &Filter::default())?.runs.is_empty() {
             cx.output.page("No such runs. All of them: runsheet runs");
         } else {
-            let rows: Vec<RunRow> = listed.runs.iter().map(row).collect();
+            let rows = listed.runs.iter().map(|run| Ok(row(run, alive(&app, run)?))).collect::<Result<Vec<RunRow>, Failure>>()?;
             cx.output.page(&runs_table(&rows, &cx.output.out));
         }
     } else {
-        cx.output.list(listed.runs.iter().map(document).collect());
+        let documents = listed.runs.iter().map(|run| Ok(document(run, alive(&app, run)?))).collect::<Result<Vec<Value>, Failure>>()?;
+        cx.output.list(documents);
     }
     for damaged in &listed.damaged {
         cx.output.note(&format!("run {} cannot be listed: {}; `runsheet runs verify {0}` says what is wrong", damaged.run, damaged.what));
@@ -68,7 +70,15 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     Ok(exit_code::SUCCEEDED)
 }
 
-fn row(run: &RunSummary) -> RunRow {
+/// Whether a process works on a run that should be at work.
+fn alive(app: &App, run: &RunSummary) -> Result<Option<bool>, Failure> {
+    match run.status {
+        RunStatus::Running | RunStatus::RollingBack => Ok(Some(app.owner(run.run)? != Owner::Nobody)),
+        _ => Ok(None),
+    }
+}
+
+fn row(run: &RunSummary, alive: Option<bool>) -> RunRow {
     RunRow {
         id: run.run,
         playbook: run.playbook.clone(),
@@ -76,18 +86,19 @@ fn row(run: &RunSummary) -> RunRow {
         status: run.status,
         started: run.created_at,
         updated: run.updated_at,
+        alive,
         owed: usize::try_from(run.owed).unwrap_or(usize::MAX),
         by: run.by.clone(),
     }
 }
 
-fn document(run: &RunSummary) -> Value {
+fn document(run: &RunSummary, alive: Option<bool>) -> Value {
     json!({
         "id": run.run, "short_id": run.run.short(), "playbook": run.playbook, "environment": run.environment, "status": run.status,
         "reason": run.reason, "created_at": run.created_at, "updated_at": run.updated_at, "by": run.by,
         "steps": run.steps.iter().map(|(status, count)| (status.as_str().to_owned(), (*count).into())).collect::<serde_json::Map<_, _>>(),
         "owed": run.owed, "events": run.events,
-        "owner": run.owner.as_ref().map(|owner| json!({ "pid": owner.pid, "host": owner.host, "by": owner.by })),
+        "owner": run.owner.as_ref().map(|owner| json!({ "pid": owner.pid, "host": owner.host, "by": owner.by, "alive": alive })),
     })
 }
 

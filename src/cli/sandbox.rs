@@ -9,14 +9,16 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use crate::app::App;
-use crate::app::sandbox::{Account, Autoscaler, Fault, Status, USAGE, Usage};
+use crate::app::sandbox::{Account, ArgoCd, Autoscaler, Fault, Pooler, Status, USAGE, Usage};
 use crate::report::{Role, text};
 
 /// What a sandbox that a run starts by itself takes from the environment.
 pub const VARIABLES: &str = "\
-A sandbox that is started without these options has them from the environment:
+What `--speed`, `--autoscaler`, `--argocd` and `--pooler` do not say when a sandbox is started, it takes from the environment (so does one that a run starts):
   RUNSHEET_SANDBOX_SPEED       how much faster its clock is, 0.01 to 1000
-  RUNSHEET_SANDBOX_AUTOSCALER  a fresh cluster's: none, cpu or memory";
+  RUNSHEET_SANDBOX_AUTOSCALER  a fresh cluster's: none, cpu, memory or keda
+  RUNSHEET_SANDBOX_ARGOCD      a fresh cluster's: off, on or self-heal
+  RUNSHEET_SANDBOX_POOLER      a fresh platform's PgBouncer: none, transaction or session";
 
 /// The commands of `sandbox`.
 #[derive(Debug, clap::Subcommand)]
@@ -26,6 +28,16 @@ pub enum Command {
         /// How much faster its clock is than usual, 0.01 to 1000 [default: 1]
         #[arg(long, value_name = "N")]
         speed: Option<f64>,
+        /// The autoscaler of a cluster that is made now: none, cpu (the procedure's, on CPU alone), memory (on both, as in the procedure) or keda
+        /// (the procedure's ScaledObject)
+        #[arg(long, value_name = "METRICS")]
+        autoscaler: Option<Autoscaler>,
+        /// The Argo CD of a cluster that is made now: off, on (it rolls commits out) or self-heal (it also puts back what is changed in the cluster)
+        #[arg(long, value_name = "HOW")]
+        argocd: Option<ArgoCd>,
+        /// Whether PgBouncer is between the pods and the database of a platform that is made now: none, transaction or session (its mode)
+        #[arg(long, value_name = "MODE")]
+        pooler: Option<Pooler>,
     },
     /// End it; its cluster stays on disk
     Down,
@@ -33,16 +45,23 @@ pub enum Command {
     Status,
     /// Put its cluster back to how it was at first
     Reset {
-        /// The autoscaler of the cluster: none, cpu (the procedure's, on CPU alone) or memory (on both, as in the procedure)
-        #[arg(long, value_name = "METRICS", default_value_t, env = "RUNSHEET_SANDBOX_AUTOSCALER")]
-        autoscaler: Autoscaler,
+        /// Another autoscaler than the one that the cluster was made with: none, cpu (the procedure's, on CPU alone), memory (on both, as in the
+        /// procedure) or keda (the procedure's ScaledObject)
+        #[arg(long, value_name = "METRICS")]
+        autoscaler: Option<Autoscaler>,
+        /// Another Argo CD than the cluster was made with: off, on (it rolls commits out) or self-heal (it also puts back what is changed in the cluster)
+        #[arg(long, value_name = "HOW")]
+        argocd: Option<ArgoCd>,
+        /// Another pooler than the one that it was made with: none, transaction or session (PgBouncer's mode)
+        #[arg(long, value_name = "MODE")]
+        pooler: Option<Pooler>,
     },
     /// Set the load on its ticket service, in requests a second
     ///
     /// They are shared out over all its ready pods. At first there are none.
     Load {
         /// Requests a second; 250 keep one pod as busy as it asks for
-        #[arg(value_name = "RPS")]
+        #[arg(value_name = "RPS", value_parser = rps, allow_negative_numbers = true)]
         rps: f64,
     },
     /// What it does wrong on purpose
@@ -55,7 +74,7 @@ pub enum Command {
     /// It holds the token of the account, which opens this sandbox and nothing else.
     #[command(after_help = KUBECONFIG_HELP)]
     Kubeconfig {
-        /// Whose it is: `viewer` reads all and writes nothing, the token of `expired` is refused
+        /// Whose it is
         #[arg(long, value_enum, default_value_t = AccountName::Admin)]
         account: AccountName,
     },
@@ -74,6 +93,12 @@ pub enum Command {
         /// The autoscaler of a cluster that is made now
         #[arg(long, default_value_t, env = "RUNSHEET_SANDBOX_AUTOSCALER")]
         autoscaler: Autoscaler,
+        /// The Argo CD of a cluster that is made now
+        #[arg(long, default_value_t, env = "RUNSHEET_SANDBOX_ARGOCD")]
+        argocd: ArgoCd,
+        /// The pooler of a platform that is made now
+        #[arg(long, default_value_t, env = "RUNSHEET_SANDBOX_POOLER")]
+        pooler: Pooler,
         /// Seconds without a request after which it ends
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         idle: u64,
@@ -93,6 +118,10 @@ pub enum AccountName {
     Admin,
     /// Reads everything, writes nothing
     Viewer,
+    /// Changes workloads, autoscalers, ScaledObjects, ConfigMaps and Jobs in production
+    Deployer,
+    /// Sets replicas in production, by scale or by the floor of an autoscaler or a ScaledObject
+    Scaler,
     /// Is refused
     Expired,
 }
@@ -102,6 +131,8 @@ impl From<AccountName> for Account {
         match name {
             AccountName::Admin => Self::Admin,
             AccountName::Viewer => Self::Viewer,
+            AccountName::Deployer => Self::Deployer,
+            AccountName::Scaler => Self::Scaler,
             AccountName::Expired => Self::Expired,
         }
     }
@@ -129,23 +160,41 @@ pub enum FaultCommand {
 /// When it cannot be reached or does not do what it is told.
 pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Serve { dir, port, speed, autoscaler, idle } => {
-            crate::app::sandbox::serve(&dir, port, speed, Duration::from_secs(idle), autoscaler)?;
+        Command::Serve { dir, port, speed, autoscaler, argocd, pooler, idle } => {
+            crate::app::sandbox::serve(&dir, port, speed, Duration::from_secs(idle), autoscaler, argocd, pooler)?;
         }
-        Command::Up { speed } => status(cx, &cx.app()?.sandbox_up(speed)?),
+        Command::Up { speed, autoscaler, argocd, pooler } => {
+            let app = cx.app()?;
+            let runs = app.sandbox_status()?.live.is_some();
+            let up = app.sandbox_up(speed, autoscaler, argocd, pooler)?;
+            ["RUNSHEET_SANDBOX_SPEED", "RUNSHEET_SANDBOX_AUTOSCALER", "RUNSHEET_SANDBOX_ARGOCD", "RUNSHEET_SANDBOX_POOLER"]
+                .into_iter()
+                .filter(|name| runs && std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+                .for_each(|name| {
+                    let word = cx.output.err.paint(Role::Attention, "warning:");
+                    cx.output.note(&format!("{word} {name} is ignored: the sandbox runs already, and stays as it was started"));
+                });
+            status(cx, &up);
+        }
         Command::Status => status(cx, &cx.app()?.sandbox_status()?),
         Command::Down => {
             let was_there = cx.app()?.sandbox_down()?;
             let text = if was_there { "The sandbox has ended; its cluster is kept." } else { "No sandbox was running." };
             say(cx, text, || json!({ "was_running": was_there }));
         }
-        Command::Reset { autoscaler } => {
-            cx.app()?.sandbox_reset(autoscaler)?;
+        Command::Reset { autoscaler, argocd, pooler } => {
+            let app = cx.app()?;
+            app.sandbox_reset(autoscaler, argocd, pooler)?;
+            let live = app.sandbox_status()?.live;
+            let argocd = argocd.or(live.as_ref().map(|live| live.overview.argocd)).unwrap_or_default();
+            let autoscaler = autoscaler.or(live.map(|live| live.overview.autoscaler)).unwrap_or_default();
             let text = match autoscaler {
                 Autoscaler::None => "The sandbox is as it was at first.".to_owned(),
+                Autoscaler::Keda => "The sandbox is as it was at first, with KEDA's ScaledObject ticket-service-scaler.".to_owned(),
                 metrics => format!("The sandbox is as it was at first, with the autoscaler ticket-service-hpa ({metrics})."),
             };
-            say(cx, &text, || json!({ "reset": true, "autoscaler": autoscaler.to_string() }));
+            let text = if argocd == ArgoCd::Off { text } else { format!("{text} Argo CD is {argocd}.") };
+            say(cx, &text, || json!({ "reset": true, "autoscaler": autoscaler.to_string(), "argocd": argocd.to_string() }));
         }
         Command::Load { rps } => {
             cx.app()?.sandbox_load(rps)?;
@@ -159,6 +208,13 @@ pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Fault(command) => fault(cx, &cx.app()?, command)?,
     }
     Ok(exit_code::SUCCEEDED)
+}
+
+/// A load, from the command line.
+fn rps(text: &str) -> Result<f64, String> {
+    let wrong = || "write how many requests a second there are, such as 2000 (0: none)".to_owned();
+    let rps: f64 = text.parse().map_err(|_| wrong())?;
+    if rps.is_finite() && rps >= 0.0 { Ok(rps) } else { Err(wrong()) }
 }
 
 fn say(cx: &Context, text: &str, document: impl FnOnce() -> Value) {
@@ -181,9 +237,19 @@ fn status(cx: &Context, status: &Status) {
         format!("  faults   {}", live.overview.faults),
         format!("  load     {} requests a second", live.overview.load),
     ];
-    let Usage { used, limit, peak, exceeded, .. } = &live.overview.connections;
-    let beyond = if *exceeded == 0 { "never beyond what is free".to_owned() } else { format!("beyond what is free {exceeded} times") };
+    let Usage { used, limit, peak, exceeded, pooled, .. } = &live.overview.connections;
+    let beyond = if *exceeded == 0 {
+        "never beyond what is free".to_owned()
+    } else {
+        format!("beyond what is free {}", text::count(usize::try_from(*exceeded).unwrap_or(usize::MAX), "time"))
+    };
     lines.push(format!("  database {used} of {limit} connections; the pools' peak was {peak}, {beyond}"));
+    if let Some(pooled) = pooled {
+        lines.push(format!(
+            "  pooler   PgBouncer, {} mode; {} clients, {} connections to the database",
+            pooled.kind, pooled.clients, pooled.servers
+        ));
+    }
     lines.extend(live.overview.deployments.iter().map(|deployment| format!("  {deployment}")));
     cx.output.page(&lines.join("\n"));
 }

@@ -33,9 +33,10 @@ enum What {
 ///
 /// # Errors
 /// When this program cannot find itself.
-pub fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
+pub fn run(cx: &Context, args: &Args) -> Result<u8, Failure> {
     let schema = match args.what {
-        What::Playbook => crate::app::schema()?,
+        // Without a root there are no plugins.
+        What::Playbook => cx.app().map_or_else(|_| crate::app::schema(), |app| app.schema())?,
         What::Environment => crate::app::environment_schema(),
     };
     write_out(&format!("{schema:#}"));

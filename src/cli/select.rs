@@ -2,14 +2,15 @@
 //!
 //! Invariant: what acts on a run never guesses between several.
 
+use super::context::Context;
 use super::failure::Failure;
-use crate::app::{App, Filter, RunSummary};
+use crate::app::{App, Filter, Owner, RunSummary};
 use crate::model::id::RunId;
 
 /// How many runs a message names.
 const NAMED: usize = 10;
 
-/// The run that is named, or the only open one, else the latest: for questions.
+/// The run that is named, or the only open one, or of several the one at work or the latest; else the latest: for questions.
 ///
 /// # Errors
 /// When the text names no run, or there is none at all.
@@ -17,9 +18,20 @@ pub fn for_question(app: &App, text: Option<&str>) -> Result<RunId, Failure> {
     if let Some(text) = text {
         return Ok(app.find_run(text)?);
     }
-    match open(app)?.as_slice() {
+    let open = open(app)?;
+    match open.as_slice() {
+        [] => latest(app),
         [only] => Ok(only.run),
-        _ => latest(app),
+        // The one at work, else the latest: never one that has ended, while others have not.
+        [first, ..] => {
+            let mut live = Vec::new();
+            for run in &open {
+                if app.owner(run.run)? != Owner::Nobody {
+                    live.push(run.run);
+                }
+            }
+            Ok(if let [only] = live.as_slice() { *only } else { first.run })
+        }
     }
 }
 
@@ -53,18 +65,31 @@ pub fn open_one_or_latest(app: &App, text: Option<&str>) -> Result<RunId, Failur
     }
 }
 
-/// The run that is named, or the only open one, or the latest that still owes something, or the latest: for what takes back.
+/// The run that is named, or the only open one that owes something, or the latest that does; where none does, as [`open_one_or_latest`]: for what
+/// takes back.
 ///
 /// # Errors
-/// When the text names no run, there is none, or several are open.
-pub fn to_take_back(app: &App, text: Option<&str>) -> Result<RunId, Failure> {
-    if text.is_some() || !open(app)?.is_empty() {
+/// When the text names no run, there is none, or several are open that owe something.
+pub fn to_take_back(cx: &Context, app: &App, text: Option<&str>) -> Result<RunId, Failure> {
+    if text.is_some() {
         return open_one_or_latest(app, text);
+    }
+    let mut owing = Vec::new();
+    for run in open(app)? {
+        // What a rollback action would give back is not in the ledger.
+        if run.owed > 0 || !cx.view(app, run.run)?.owed().is_empty() {
+            owing.push(run);
+        }
+    }
+    match owing.as_slice() {
+        [only] => return Ok(only.run),
+        [] => {}
+        several => return Err(which(several)),
     }
     let runs = app.runs(u32::MAX, &Filter::default())?.runs;
     match runs.iter().find(|run| run.owed > 0) {
         Some(owing) => Ok(owing.run),
-        None => latest(app),
+        None => open_one_or_latest(app, None),
     }
 }
 

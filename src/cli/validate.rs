@@ -29,11 +29,13 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let catalogue = app.catalogue()?;
     let all = args.playbooks.is_empty();
     let names = if all { app.list()?.into_iter().map(|listed| listed.name).collect() } else { args.playbooks };
-    if names.is_empty() && cx.output.is_text() {
+    let plugins = if all { app.broken_plugins()? } else { Vec::new() };
+    if names.is_empty() && plugins.is_empty() && cx.output.is_text() {
         cx.output.page(&crate::report::list_table(&[], &cx.output.out));
         return Ok(exit_code::SUCCEEDED);
     }
     let mut checked: Vec<Checked> = names.iter().map(|name| app.check(name, &catalogue)).collect::<Result<_, _>>()?;
+    checked.extend(plugins);
     let invalid = checked.iter().filter(|checked| !checked.problems.is_empty()).count();
     if !cx.output.is_text() {
         let entries = checked.iter().map(|checked| {

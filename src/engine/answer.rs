@@ -28,6 +28,7 @@ pub(super) fn redacted(answer: Answer, redactor: &Redactor) -> Answer {
     match answer {
         Answer::Observed(result) => Answer::Observed(result.map(|value| redactor.value(value)).map_err(|why| failure(why, redactor))),
         Answer::Checked(result) => Answer::Checked(result.map_err(|why| failure(why, redactor))),
+        Answer::Watched(result) => Answer::Watched(result.map(|value| redactor.value(value)).map_err(|why| failure(why, redactor))),
         Answer::Applied(outcome) => Answer::Applied(applied(outcome, redactor)),
         Answer::Swapped(outcome) => Answer::Swapped(applied(outcome, redactor)),
         Answer::Verified(result) => Answer::Verified(
@@ -47,7 +48,7 @@ pub(super) fn redacted(answer: Answer, redactor: &Redactor) -> Answer {
                         .into_iter()
                         .map(|standing| match standing {
                             Standing::Foreign { live } => Standing::Foreign { live: redactor.value(live) },
-                            other @ (Standing::AlreadyPrior | Standing::Ours { .. } | Standing::Gone) => other,
+                            other @ (Standing::AlreadyPrior | Standing::Ours { .. } | Standing::TakenBack { .. } | Standing::Gone) => other,
                         })
                         .collect()
                 })

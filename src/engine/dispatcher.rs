@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use super::executor::Executor;
 use super::held_locks::HeldLocks;
 use super::planning::ActionPlanning;
+use super::starting::{give_back, interrupted_at_start, refuse, take_foreseeable};
 use super::{crash, drift, inbox};
 use crate::environment::{Redactor, SecretValues};
 use crate::machine::decide::{Answer, Decision, Input, Machine, decide};
@@ -67,6 +68,8 @@ pub struct Setup {
     pub epoch: u64,
     /// Wait for locks that others hold, at the start, instead of refusing.
     pub wait_for_locks: bool,
+    /// Who is told, in one line, for which lock it waits then.
+    pub tell: super::leases::Tell,
     /// How long it stays.
     pub stay: Stay,
     /// Instructions that come with the start: `resume`, `rollback`.
@@ -104,6 +107,8 @@ pub struct Ended {
     pub reason: Option<String>,
     /// Whether a signal ended it.
     pub interrupted: bool,
+    /// Whether a signal came after its end, while its locks were given back: whoever sent it does not want to wait for anything.
+    pub hurried: bool,
     /// Whether an outcome is unknown and waits for an operator.
     pub unknown: bool,
     /// Instructions that were refused, with the reason.
@@ -117,7 +122,7 @@ pub enum EngineError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// What the run would change is locked by somebody else.
-    #[error("{object} is locked by {by}")]
+    #[error("{} is locked by {by}", object.in_words())]
     Locked {
         /// On what.
         object: ObjectRef,
@@ -165,8 +170,12 @@ pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
     let locks = HeldLocks::new(Arc::clone(&setup.locks), holder);
     match take_foreseeable(&state, &locks, &setup) {
         Ok(true) => {}
-        Ok(false) => return interrupted_at_start(&state, &setup),
+        Ok(false) => {
+            give_back(&locks, &setup.runtime, false);
+            return interrupted_at_start(&state, &setup);
+        }
         Err(error) => {
+            give_back(&locks, &setup.runtime, false);
             if let (EngineError::Locked { .. }, 1) = (&error, state.folded) {
                 refuse(&setup, run, &error)?;
             }
@@ -180,6 +189,7 @@ pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
         secrets: setup.secrets.clone(),
         redactor: Redactor::of(&setup.secrets),
         observer: Arc::clone(&setup.observer),
+        clock: Arc::clone(&setup.clock),
         journal: Arc::clone(&setup.journal),
         locks: Arc::clone(&locks),
         files: setup.files.clone(),
@@ -206,53 +216,14 @@ pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
         refused: Vec::new(),
         setup,
     };
-    let result = dispatcher.run();
+    let mut result = dispatcher.run();
     mailbox.abort();
     dispatcher.aborts.values().for_each(AbortHandle::abort);
+    give_back(&dispatcher.locks, &dispatcher.setup.runtime, dispatcher.leaving);
+    if let Ok(ended) = &mut result {
+        ended.hurried = dispatcher.setup.stop.try_recv().is_ok();
+    }
     result
-}
-
-/// Ends a run that could not even begin, so that it is not left open.
-fn refuse(setup: &Setup, run: RunId, why: &EngineError) -> Result<(), EngineError> {
-    let events = vec![Event::RunStatusChanged { status: RunStatus::Cancelled, reason: Some(format!("refused at the start: {why}")) }];
-    let append = Append { run, after: 1, epoch: setup.epoch, at: setup.clock.now(), events, taken: Vec::new() };
-    let records = block_on(setup.journal.append(append))?;
-    setup.observer.committed(run, &records);
-    Ok(())
-}
-
-/// A signal came while the run waited for locks: nothing was begun, and it can be resumed.
-fn interrupted_at_start(state: &State, setup: &Setup) -> Result<Ended, EngineError> {
-    let (mut status, mut reason) = (state.status, state.reason.clone());
-    if matches!(status, RunStatus::Running | RunStatus::Waiting | RunStatus::RollingBack) {
-        (status, reason) = (RunStatus::Paused, Some("interrupted while it waited for a lock".to_owned()));
-        let events = vec![Event::RunStatusChanged { status, reason: reason.clone() }];
-        let append = Append { run: state.run, after: state.folded, epoch: setup.epoch, at: setup.clock.now(), events, taken: Vec::new() };
-        let records = block_on(setup.journal.append(append))?;
-        setup.observer.committed(state.run, &records);
-    }
-    Ok(Ended { status, reason, interrupted: true, unknown: state.has_unknown(), refused: Vec::new() })
-}
-
-/// Takes the locks of everything that the run is known to change, in sorted order. False: a signal came while somebody else held one.
-fn take_foreseeable(state: &State, locks: &Arc<HeldLocks>, setup: &Setup) -> Result<bool, EngineError> {
-    let objects = state.foreseeable_objects();
-    loop {
-        match locks.take(&objects)? {
-            // Held, though not in use yet.
-            Ok(in_use) => {
-                drop(in_use);
-                return Ok(true);
-            }
-            Err((object, by)) if !setup.wait_for_locks => return Err(EngineError::Locked { object, by }),
-            Err(_) => match setup.stop.recv_timeout(Duration::from_millis(250)) {
-                Ok(_) => return Ok(false),
-                Err(RecvTimeoutError::Timeout) => {}
-                // Nobody can send a signal: the lock alone decides.
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(250)),
-            },
-        }
-    }
 }
 
 impl Dispatcher {
@@ -274,7 +245,10 @@ impl Dispatcher {
             .collect();
         self.process(first)?;
         loop {
-            self.signals()?;
+            // A run that has come to its end is not told to pause.
+            if !self.is_over() {
+                self.signals()?;
+            }
             if self.is_over() {
                 return Ok(self.ended());
             }
@@ -284,10 +258,16 @@ impl Dispatcher {
     }
 
     fn ended(&mut self) -> Ended {
-        self.locks.release();
         let refused = std::mem::take(&mut self.refused);
         let state = self.state();
-        Ended { status: state.status, reason: state.reason.clone(), interrupted: self.interrupted, unknown: state.has_unknown(), refused }
+        Ended {
+            status: state.status,
+            reason: state.reason.clone(),
+            interrupted: self.interrupted,
+            hurried: false,
+            unknown: state.has_unknown(),
+            refused,
+        }
     }
 
     /// Whether there is nothing left to do here.
@@ -310,6 +290,7 @@ impl Dispatcher {
             RunStatus::Running | RunStatus::RollingBack => false,
             RunStatus::Waiting => {
                 self.setup.stay == Stay::WhileItGoesOn
+                    && !self.machine.as_ref().is_some_and(|machine| machine.flight.watches())
                     && state.next_timer().is_none_or(|at| state.waits_for_person() || at.duration_since(self.setup.clock.now()) > NEAR)
             }
         }
@@ -481,7 +462,7 @@ impl Dispatcher {
         let status = self.state().status;
         let waits = matches!(status, RunStatus::Waiting | RunStatus::Paused) || status.is_finished();
         if idle && waits {
-            self.locks_were_away |= self.locks.release();
+            self.locks_were_away |= block_on(self.locks.release());
         } else if self.locks_were_away && matches!(status, RunStatus::Running) {
             self.locks_were_away = false;
             let standing = self.state().standing_changes();

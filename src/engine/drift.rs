@@ -23,7 +23,7 @@ pub(super) async fn look(executor: Arc<Executor>, standing: Vec<Standing>, to: S
             if found != change.after {
                 let input = Input::Drift {
                     step: entry.step.clone(),
-                    what: format!("{} of {}", change.label, change.object),
+                    what: format!("{} of {}", change.label, change.object.in_words()),
                     expected: change.after.clone(),
                     found,
                 };

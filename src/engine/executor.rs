@@ -13,14 +13,15 @@ use tokio::time::{Instant, sleep, timeout};
 use super::answer::redacted;
 use super::crash;
 use super::dispatcher::Message;
-use super::held_locks::{HeldLocks, InUse};
+use super::held_locks::HeldLocks;
 use super::large_outputs;
+use super::locking::under_locks;
 use super::planning::as_given;
 use super::step_log::{StepLog, step_folder};
 use crate::environment::{Redactor, SecretValues};
 use crate::machine::decide::{Answer, Input};
-use crate::machine::standing::{since, standing};
-use crate::machine::task::{Check, Task, What};
+use crate::machine::standing::standing_of;
+use crate::machine::task::{Task, What};
 use crate::machine::{idempotency_key, rollback_key};
 use crate::model::change::{ObjectRef, Standing};
 use crate::model::id::{RunId, StepPath};
@@ -30,11 +31,12 @@ use crate::model::outcome::{Applied, Failure, Followed, Verdict};
 use crate::model::run::TargetSpec;
 use crate::model::step::Effect;
 use crate::ports::action::{Action, Actions, Context, Inputs};
+use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::observer::Observer;
 
 /// How long a read may take where the step says nothing.
-const READ_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const READ_LIMIT: Duration = Duration::from_secs(30);
 /// How long an attempt may take where the step says nothing.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// How long an attempt in progress is asked about.
@@ -42,7 +44,7 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// How often a read that failed is made again where an answer is needed.
 const READ_TRIES: u32 = 5;
 /// How often a lock that somebody else holds is tried, and the platform looked at.
-const POLL: Duration = Duration::from_millis(500);
+pub(super) const POLL: Duration = Duration::from_millis(500);
 
 /// Everything that tasks need.
 pub(super) struct Executor {
@@ -52,6 +54,7 @@ pub(super) struct Executor {
     pub secrets: SecretValues,
     pub redactor: Redactor,
     pub observer: Arc<dyn Observer>,
+    pub clock: Arc<dyn Clock>,
     pub journal: Arc<dyn Journal>,
     pub locks: Arc<HeldLocks>,
     /// The run's folder for files.
@@ -80,12 +83,13 @@ impl Executor {
         }
     }
 
-    fn context(&self, task: &Task) -> Context {
+    pub(super) fn context(&self, task: &Task) -> Context {
         let context = self.context_of(&task.step, task.occurrence);
         let idempotency_key = match task.what {
             What::RevertApply { .. } | What::RevertVerify { .. } => rollback_key(self.run, &task.step, task.occurrence),
             What::Observe { .. }
             | What::Check { .. }
+            | What::Watch(_)
             | What::Apply { .. }
             | What::Verify { .. }
             | What::ReadLive { .. }
@@ -96,7 +100,7 @@ impl Executor {
     }
 
     /// Inputs with secrets in place.
-    fn inputs(&self, resolved: &ResolvedInputs) -> Result<Inputs, Failure> {
+    pub(super) fn inputs(&self, resolved: &ResolvedInputs) -> Result<Inputs, Failure> {
         let mut value = as_given(&resolved.value);
         for input in &resolved.secrets {
             let secret = self.secrets.get(&input.secret).ok_or_else(|| {
@@ -142,6 +146,7 @@ impl Executor {
                 match what {
                     What::Observe { .. } => Answer::Observed(Err(failure)),
                     What::Check { .. } => Answer::Checked(Err(failure)),
+                    What::Watch(_) => Answer::Watched(Err(failure)),
                     What::Apply { .. } | What::RevertApply { .. } => Answer::Applied(Applied::Unknown { failure }),
                     What::Verify { .. } | What::RevertVerify { .. } => Answer::Verified(Err(failure)),
                     What::ReadLive { .. } => Answer::Live(Err(failure)),
@@ -166,6 +171,7 @@ impl Executor {
         match &task.what {
             What::Observe { action, inputs, objects } => Answer::Observed(self.observe(task, action, inputs, objects).await),
             What::Check { check, .. } => Answer::Checked(self.check(task, check).await),
+            What::Watch(watch) => Answer::Watched(self.watch(task, watch).await),
             What::Apply { action, inputs, intent } | What::RevertApply { action, inputs, intent } => {
                 Answer::Applied(self.apply(task, action, inputs, intent).await)
             }
@@ -176,11 +182,13 @@ impl Executor {
             What::Swap { action, intent, swaps } => {
                 let Some(action) = self.action(action) else { return Answer::Swapped(Applied::NotApplied { failure: missing(action) }) };
                 let context = self.context(task);
-                let Ok(_in_use) = self.lock(task, &objects_of(intent)).await else {
-                    return Answer::Swapped(Applied::NotApplied { failure: Failure::transient("its lock could not be taken") });
+                let in_use = match self.lock(task, &objects_of(intent)).await {
+                    Ok(in_use) => in_use,
+                    Err(failure) => return Answer::Swapped(Applied::NotApplied { failure }),
                 };
                 crash::point("before-effect");
-                let outcome = match timeout(READ_LIMIT * 2, action.revert(&context, intent, swaps)).await {
+                let swapping = under_locks(in_use.as_ref(), || action.revert(&context, intent, swaps));
+                let outcome = match timeout(READ_LIMIT * 2, swapping).await {
                     Ok(outcome) => outcome,
                     Err(_) => Applied::Unknown { failure: Failure::transient("the target did not answer within a minute") },
                 };
@@ -188,26 +196,6 @@ impl Executor {
                 Answer::Swapped(outcome)
             }
             What::Follow { action, intent, settle } => Answer::Followed(self.follow(task, action, intent, *settle).await),
-        }
-    }
-
-    /// Takes locks, waiting for as long as somebody else holds one; the machine is told once who.
-    async fn lock(&self, task: &Task, objects: &[ObjectRef]) -> Result<Option<InUse>, Failure> {
-        if objects.is_empty() {
-            return Ok(None);
-        }
-        let mut told = false;
-        loop {
-            match self.locks.take(objects).map_err(|error| Failure::permanent(error.to_string()))? {
-                Ok(in_use) => return Ok(Some(in_use)),
-                Err((object, holder)) => {
-                    if !told {
-                        told = true;
-                        let _ = self.to.send(Message::Input(Input::LockHeld { node: task.node, token: task.token, object, holder }));
-                    }
-                    sleep(POLL).await;
-                }
-            }
         }
     }
 
@@ -225,14 +213,14 @@ impl Executor {
             Ok(inputs) => inputs,
             Err(failure) => return Applied::NotApplied { failure },
         };
-        let _in_use = match self.lock(task, &objects_of(intent)).await {
+        let in_use = match self.lock(task, &objects_of(intent)).await {
             Ok(in_use) => in_use,
             Err(failure) => return Applied::NotApplied { failure },
         };
         let context = self.context(task);
         let limit = task.timeout.unwrap_or(ATTEMPT_LIMIT);
         crash::point("before-effect");
-        let outcome = match timeout(limit, action.apply(&context, &inputs, intent)).await {
+        let outcome = match timeout(limit, under_locks(in_use.as_ref(), || action.apply(&context, &inputs, intent))).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let failure = Failure::transient(format!("it took longer than {}", crate::model::duration::Span(limit)));
@@ -247,13 +235,17 @@ impl Executor {
         let action = self.action(name).ok_or_else(|| missing(name))?;
         let inputs = self.inputs(inputs)?;
         let context = self.context(task);
-        let until = Instant::now() + VERIFY_LIMIT;
+        let until = Instant::now() + action.under_way_for(&inputs).unwrap_or(VERIFY_LIMIT);
+        let mut said = String::new();
         let mut tries = 0;
         loop {
             let result = read(READ_LIMIT, action.verify(&context, &inputs, intent)).await;
             let again = match &result {
                 Ok(Verdict::InProgress { message }) => {
-                    context.log.line(message);
+                    if *message != said {
+                        context.log.line(message);
+                        said.clone_from(message);
+                    }
                     true
                 }
                 Ok(Verdict::Present { .. } | Verdict::Absent | Verdict::CannotTell { .. }) => false,
@@ -282,8 +274,7 @@ impl Executor {
         let mut standings = Vec::with_capacity(live.len());
         for (change, live) in intent.changes.iter().zip(live) {
             let chain = self.journal.ledger(&change.object, &change.field).await.map_err(|error| Failure::transient(error.to_string()))?;
-            let chain = since(chain, self.run, &task.step, task.occurrence);
-            standings.push(standing(change, live.as_ref(), &chain));
+            standings.push(standing_of(change, live.as_ref(), chain, (self.run, &task.step, task.occurrence)));
         }
         Ok(standings)
     }
@@ -308,80 +299,15 @@ impl Executor {
                     }
                 }
                 Err(failure) if over || !failure.transient => return Err(failure),
-                Err(_) => {}
-            }
-            sleep(POLL).await;
-        }
-    }
-
-    /// Looks until the condition holds (for as long as it must), or its time is over.
-    async fn check(&self, task: &Task, check: &Check) -> Result<(), Failure> {
-        let context = self.context(task);
-        let reading = match &check.reading {
-            Some((name, inputs)) => Some((self.action(name).ok_or_else(|| missing(name))?, self.inputs(inputs)?)),
-            None => None,
-        };
-        let started = Instant::now();
-        let limit = match (check.within, task.timeout) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, _) => a,
-        };
-        let mut holding_since: Option<Instant> = None;
-        let mut said = String::new();
-        loop {
-            // A target that is asked too often says when it can be asked again.
-            let mut asked = Duration::ZERO;
-            let complaint = match self.look(&context, check, reading.as_ref()).await {
-                Ok(None) => {
-                    let since = *holding_since.get_or_insert_with(Instant::now);
-                    match check.hold {
-                        Some(hold) if since.elapsed() < hold => None,
-                        _ => return Ok(()),
+                // It is waited for, and whoever watches sees why nothing happens.
+                Err(failure) => {
+                    if failure.message != said {
+                        context.log.line(&failure.message);
+                        said = failure.message;
                     }
                 }
-                Ok(Some(failure)) => Some(failure),
-                Err(failure) => return Err(failure),
-            };
-            if let Some(failure) = complaint {
-                holding_since = None;
-                asked = failure.asked_wait();
-                if failure.message != said {
-                    context.log.line(&failure.message);
-                    said.clone_from(&failure.message);
-                }
-                let Some(limit) = limit else { return Err(failure) };
-                if started.elapsed() >= limit {
-                    let message =
-                        format!("{failure} (after {})", crate::model::duration::Span(Duration::from_secs(limit.as_secs().max(1))));
-                    return Err(Failure { message, ..failure });
-                }
             }
-            let left = limit.map(|limit| limit.saturating_sub(started.elapsed()).max(Duration::from_millis(1)));
-            let hold_left = check.hold.zip(holding_since).map(|(hold, since)| hold.saturating_sub(since.elapsed()));
-            sleep([left, hold_left].into_iter().flatten().fold(check.every.max(asked), Duration::min).max(Duration::from_millis(10))).await;
-        }
-    }
-
-    /// One look: nothing where the condition holds, else why not. What trying again cannot mend is an error.
-    async fn look(
-        &self,
-        context: &Context,
-        check: &Check,
-        reading: Option<&(Arc<dyn Action>, Inputs)>,
-    ) -> Result<Option<Failure>, Failure> {
-        let result = match reading {
-            None => Value::Null,
-            Some((action, inputs)) => match read(READ_LIMIT, action.observe(context, inputs)).await {
-                Ok(value) => value,
-                Err(failure) if failure.transient => return Ok(Some(failure)),
-                Err(failure) => return Err(failure),
-            },
-        };
-        match check.holds(&result) {
-            Ok(true) => Ok(None),
-            Ok(false) => Ok(Some(Failure::permanent(check.complaint(&result)))),
-            // A field that is not there yet may come.
-            Err(failure) => Ok(Some(failure)),
+            sleep(POLL).await;
         }
     }
 }
@@ -390,7 +316,7 @@ fn panicked() -> Failure {
     Failure::permanent("the action panicked: this is a fault of runsheet (or of its plugin)")
 }
 
-fn missing(name: &str) -> Failure {
+pub(super) fn missing(name: &str) -> Failure {
     Failure::permanent(format!("there is no action `{name}` in this runsheet")).hint("`runsheet actions` lists what there is")
 }
 
@@ -401,7 +327,7 @@ fn objects_of(intent: &Intent) -> Vec<ObjectRef> {
     objects
 }
 
-async fn read<T>(limit: Duration, reading: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) async fn read<T>(limit: Duration, reading: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     match timeout(limit, reading).await {
         Ok(result) => result,
         Err(_) => Err(Failure::transient(format!("the target did not answer within {}", crate::model::duration::Span(limit)))),

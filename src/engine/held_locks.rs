@@ -1,15 +1,18 @@
 //! The locks that this process holds for its run.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::change::ObjectRef;
-use crate::ports::lock::{Attempt, Guard, LockError, Locks};
+use crate::ports::lock::{Attempt, Guard, Hold, LockError, Locks};
 
 /// The run's locks. One that is in use is never given back; one that is not, where the run has to wait for another that sorts before it.
 pub(super) struct HeldLocks {
     locks: Arc<dyn Locks>,
     holder: String,
+    /// Whoever takes or gives back does so alone, so that nothing is given back between being taken and being in use.
+    turn: tokio::sync::Mutex<()>,
     held: Mutex<Held>,
 }
 
@@ -19,10 +22,38 @@ struct Held {
     uses: HashMap<ObjectRef, u32>,
 }
 
+impl Held {
+    /// Takes these out to be given back.
+    fn remove(&mut self, which: impl Fn(&ObjectRef, bool) -> bool) -> Vec<Box<dyn Guard>> {
+        let Self { guards, uses } = self;
+        let in_use = |object: &ObjectRef| uses.get(object).is_some_and(|uses| *uses > 0);
+        let going: Vec<ObjectRef> = guards.keys().filter(|object| which(object, in_use(object))).cloned().collect();
+        going.iter().filter_map(|object| guards.remove(object)).collect()
+    }
+}
+
 /// Keeps locks in use until dropped.
 pub(super) struct InUse {
     locks: Arc<HeldLocks>,
     objects: Vec<ObjectRef>,
+}
+
+impl InUse {
+    /// How the locks stand: as the worst of them does, with the object that it is on.
+    pub fn hold(&self) -> (Hold, Option<&ObjectRef>) {
+        let held = self.locks.lock();
+        let mut doubtful = None;
+        for object in &self.objects {
+            match held.guards.get(object).map(|guard| guard.hold()) {
+                Some(Hold::Firm) => {}
+                Some(hold @ Hold::Doubtful { .. }) => doubtful = doubtful.or(Some((hold, Some(object)))),
+                Some(hold @ Hold::Lost { .. }) => return (hold, Some(object)),
+                // What is in use is never given back.
+                None => return (Hold::Lost { why: "it was given back".to_owned() }, Some(object)),
+            }
+        }
+        doubtful.unwrap_or((Hold::Firm, None))
+    }
 }
 
 impl Drop for InUse {
@@ -38,7 +69,7 @@ impl Drop for InUse {
 
 impl HeldLocks {
     pub fn new(locks: Arc<dyn Locks>, holder: String) -> Arc<Self> {
-        Arc::new(Self { locks, holder, held: Mutex::new(Held::default()) })
+        Arc::new(Self { locks, holder, turn: tokio::sync::Mutex::default(), held: Mutex::default() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -46,30 +77,25 @@ impl HeldLocks {
     }
 
     /// Takes all of these in sorted order, or says which is held by whom; what was taken so far and sorts after it, and is not in use, is given back.
-    pub fn take(self: &Arc<Self>, objects: &[ObjectRef]) -> Result<Result<InUse, (ObjectRef, String)>, LockError> {
-        let mut held = self.lock();
+    pub async fn take(self: &Arc<Self>, objects: &[ObjectRef]) -> Result<Result<InUse, (ObjectRef, String)>, LockError> {
+        let _turn = self.turn.lock().await;
         for object in objects {
-            if held.guards.contains_key(object) {
+            if self.lock().guards.contains_key(object) {
                 continue;
             }
-            match self.locks.try_lock(object, &self.holder)? {
+            match self.locks.try_lock(object, &self.holder).await? {
                 Attempt::Taken(guard) => {
-                    held.guards.insert(object.clone(), guard);
+                    self.lock().guards.insert(object.clone(), guard);
                 }
                 Attempt::Held { by } => {
-                    let idle: Vec<ObjectRef> = held
-                        .guards
-                        .range::<ObjectRef, _>((std::ops::Bound::Excluded(object), std::ops::Bound::Unbounded))
-                        .map(|(object, _)| object.clone())
-                        .filter(|object| held.uses.get(object).is_none_or(|uses| *uses == 0))
-                        .collect();
-                    for object in idle {
-                        held.guards.remove(&object);
-                    }
+                    let after = (Bound::Excluded(object), Bound::Unbounded);
+                    let idle = self.lock().remove(|other, in_use| !in_use && std::ops::RangeBounds::contains(&after, other));
+                    give_back(idle).await;
                     return Ok(Err((object.clone(), by)));
                 }
             }
         }
+        let mut held = self.lock();
         for object in objects {
             *held.uses.entry(object.clone()).or_default() += 1;
         }
@@ -78,11 +104,21 @@ impl HeldLocks {
     }
 
     /// Gives everything back that is not in use: the run only waits, or has ended. Tells whether there was anything.
-    pub fn release(&self) -> bool {
-        let mut held = self.lock();
-        let Held { guards, uses } = &mut *held;
-        let before = guards.len();
-        guards.retain(|object, _| uses.get(object).is_some_and(|uses| *uses > 0));
-        before > guards.len()
+    pub async fn release(&self) -> bool {
+        let _turn = self.turn.lock().await;
+        let idle = self.lock().remove(|_, in_use| !in_use);
+        let any = !idle.is_empty();
+        give_back(idle).await;
+        any
     }
+
+    /// Whether nothing is held any more.
+    pub fn is_empty(&self) -> bool {
+        self.lock().guards.is_empty()
+    }
+}
+
+/// All at once: each takes as long as its target does.
+async fn give_back(guards: Vec<Box<dyn Guard>>) {
+    futures::future::join_all(guards.into_iter().map(Guard::release)).await;
 }

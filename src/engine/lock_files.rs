@@ -6,12 +6,14 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Error, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
 
 use crate::model::change::ObjectRef;
 use crate::model::id::ContentHash;
-use crate::ports::lock::{Attempt, Guard, LockError, Locks};
+use crate::ports::lock::{Attempt, Guard, Hold, Keeper, LockError, Locks};
 
 /// Where locks are unless `RUNSHEET_LOCK_DIR` names a folder. Not `TMPDIR`, which differs between users who must meet here.
 const FOLDER: &str = "/tmp/runsheet-locks";
@@ -66,21 +68,47 @@ impl FileLocks {
     }
 }
 
-impl Locks for FileLocks {
-    fn try_lock(&self, object: &ObjectRef, holder: &str) -> Result<Attempt, LockError> {
-        let failed = |why: String| LockError { object: object.clone(), why };
+/// What came of trying to lock a file.
+pub(super) enum FileAttempt {
+    /// It is ours.
+    Taken(FileGuard),
+    /// Somebody else of this machine has it.
+    Held {
+        /// As the holder wrote it.
+        by: String,
+    },
+}
+
+impl FileLocks {
+    /// Takes the lock of this machine, or says who holds it.
+    ///
+    /// # Errors
+    /// When the folder or the file cannot be used.
+    pub(super) fn try_file(&self, object: &ObjectRef, holder: &str) -> Result<FileAttempt, LockError> {
+        let hint = || "check the folder's permissions; RUNSHEET_LOCK_DIR names another".to_owned();
+        let failed = |why: String| LockError { object: object.clone(), why, hint: hint(), keeper: Keeper::Machine };
         self.prepare().map_err(failed)?;
         let path = self.file(object);
         let at = |error: Error| failed(format!("{}: {}", path.display(), reason(&error)));
         let mut file = open(&path).map_err(at)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Attempt::Held { by: held_by(&mut file) }),
+            Err(TryLockError::WouldBlock) => return Ok(FileAttempt::Held { by: held_by(&mut file) }),
             Err(TryLockError::Error(error)) => return Err(at(error)),
         }
         let guard = FileGuard { file };
         guard.note(holder, object).map_err(at)?;
-        Ok(Attempt::Taken(Box::new(guard)))
+        Ok(FileAttempt::Taken(guard))
+    }
+}
+
+#[async_trait]
+impl Locks for FileLocks {
+    async fn try_lock(&self, object: &ObjectRef, holder: &str) -> Result<Attempt, LockError> {
+        Ok(match self.try_file(object, holder)? {
+            FileAttempt::Taken(guard) => Attempt::Taken(Box::new(guard)),
+            FileAttempt::Held { by } => Attempt::Held { by },
+        })
     }
 }
 
@@ -137,7 +165,7 @@ fn reason(error: &Error) -> String {
 }
 
 /// A lock that is held. The file is closed by `exec`, as std opens all, so that no child keeps it.
-struct FileGuard {
+pub(super) struct FileGuard {
     file: File,
 }
 
@@ -147,9 +175,24 @@ impl FileGuard {
         self.file.set_len(0)?;
         (&self.file).write_all(format!("{holder}\n{object}\n").as_bytes())
     }
+
+    /// The locked file itself, as this machine tells it from every other: device and inode. A file that is locked keeps its inode even where
+    /// somebody deletes it.
+    pub(super) fn inode(&self) -> Result<(u64, u64), Error> {
+        self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
 }
 
-impl Guard for FileGuard {}
+#[async_trait]
+impl Guard for FileGuard {
+    fn hold(&self) -> Hold {
+        Hold::Firm
+    }
+
+    async fn release(self: Box<Self>) {
+        drop(self);
+    }
+}
 
 impl Drop for FileGuard {
     fn drop(&mut self) {
@@ -167,22 +210,22 @@ mod tests {
         ObjectRef("k8s:0b5c/production/deployment/ticket-service".to_owned())
     }
 
-    fn attempt(locks: &FileLocks, object: &ObjectRef, holder: &str) -> Attempt {
-        locks.try_lock(object, holder).expect("a lock can be tried")
+    fn attempt(locks: &FileLocks, object: &ObjectRef, holder: &str) -> FileAttempt {
+        locks.try_file(object, holder).expect("a lock can be tried")
     }
 
     #[test]
     fn one_holder_at_a_time_and_the_other_is_told_who() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (FileLocks::new(folder.path().join("locks")), FileLocks::new(folder.path().join("locks")));
-        let Attempt::Taken(guard) = attempt(&first, &object(), "run 3fa9c1d2\nof pre-event") else { panic!("nobody holds it") };
-        let Attempt::Held { by } = attempt(&second, &object(), "another") else { panic!("two hold it") };
+        let FileAttempt::Taken(guard) = attempt(&first, &object(), "run 3fa9c1d2\nof pre-event") else { panic!("nobody holds it") };
+        let FileAttempt::Held { by } = attempt(&second, &object(), "another") else { panic!("two hold it") };
         assert_eq!(by, "run 3fa9c1d2 of pre-event");
         let other = ObjectRef("k8s:0b5c/production/deployment/other".to_owned());
-        assert!(matches!(attempt(&second, &other, "another"), Attempt::Taken(_)));
+        assert!(matches!(attempt(&second, &other, "another"), FileAttempt::Taken(_)));
         drop(guard);
         assert_eq!(std::fs::read_to_string(first.file(&object())).unwrap(), "", "a file that nobody holds names nobody");
-        assert!(matches!(attempt(&second, &object(), "another"), Attempt::Taken(_)));
+        assert!(matches!(attempt(&second, &object(), "another"), FileAttempt::Taken(_)));
     }
 
     #[test]
@@ -190,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let locks = FileLocks::new(folder.path());
         std::fs::write(locks.file(&object()), "run of a process that was killed\n").unwrap();
-        assert!(matches!(attempt(&locks, &object(), "me"), Attempt::Taken(_)));
+        assert!(matches!(attempt(&locks, &object(), "me"), FileAttempt::Taken(_)));
     }
 
     #[test]
@@ -217,12 +260,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let locks = FileLocks::new(folder.path());
         std::os::unix::fs::symlink(folder.path().join("victim"), locks.file(&object())).unwrap();
-        let error = locks.try_lock(&object(), "me").err().expect("a link is refused").to_string();
+        let error = locks.try_file(&object(), "me").err().expect("a link is refused").to_string();
         assert!(error.contains("symbolic link") && error.contains("ticket-service"), "{error}");
         assert!(!folder.path().join("victim").exists());
 
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let error = FileLocks::new(folder.path().join("file")).try_lock(&object(), "me").err().expect("a file is no folder").to_string();
+        let error = FileLocks::new(folder.path().join("file")).try_file(&object(), "me").err().expect("a file is no folder").to_string();
         assert!(error.contains("file"), "{error}");
     }
 
@@ -233,7 +276,7 @@ mod tests {
         let file = open(&locks.file(&object())).unwrap();
         file.try_lock().unwrap();
         (&file).write_all(format!("\x1b[2Jme{}\nsecond line", "!".repeat(2000)).as_bytes()).unwrap();
-        let Attempt::Held { by } = attempt(&locks, &object(), "me") else { panic!("it is held") };
+        let FileAttempt::Held { by } = attempt(&locks, &object(), "me") else { panic!("it is held") };
         assert!(by.starts_with("[2Jme!!") && by.len() <= 400, "{by:?}");
     }
 }

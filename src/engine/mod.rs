@@ -4,6 +4,7 @@
 //! Nothing here decides what a step's outcome means.
 
 mod answer;
+mod checking;
 mod crash;
 mod dispatcher;
 mod drift;
@@ -11,10 +12,16 @@ mod executor;
 mod held_locks;
 mod inbox;
 mod large_outputs;
+pub mod leases;
 pub mod lock_files;
+mod locking;
 pub mod ownership;
 mod planning;
+pub mod restore;
+pub mod series;
+mod starting;
 mod step_log;
+mod watching;
 
 pub use dispatcher::{Ended, EngineError, Setup, Stay, Stop, drive};
 pub use planning::ActionPlanning;

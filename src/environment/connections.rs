@@ -5,19 +5,31 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::aws::{Aws, AwsAccess};
 use super::credentials::CredentialsError;
+use super::http_api::ApiAccess;
 use super::kubernetes::{KubeClient, KubernetesAccess};
+use super::pgbouncer::PgBouncerAccess;
 use super::postgres::PostgresAccess;
+use super::redis::RedisAccess;
+use super::via::ViaError;
+use crate::model::environment::Via;
 
 /// The ways to a target's systems.
 #[derive(Default)]
 pub struct Connections {
     kubernetes: Option<KubernetesAccess>,
     pub(super) postgres: BTreeMap<String, PostgresAccess>,
-    hosts: BTreeMap<String, SocketAddr>,
-    confined: bool,
+    pub(super) aws: Option<AwsAccess>,
+    pub(super) aws_made: OnceLock<Aws>,
+    pub(super) hosts: BTreeMap<String, SocketAddr>,
+    pub(super) via: Vec<Via>,
+    pub(super) confined: bool,
+    pub(super) redis: Vec<RedisAccess>,
+    pub(super) apis: Vec<ApiAccess>,
+    pub(super) pgbouncer: Option<PgBouncerAccess>,
     kube: Mutex<Option<KubeClient>>,
 }
 
@@ -65,6 +77,16 @@ pub enum ConnectionError {
         /// Why.
         why: String,
     },
+    /// The way that the environment names for a host does not lead there.
+    #[error("no way to {host} by {way}: {error}")]
+    Via {
+        /// The host and port.
+        host: String,
+        /// The way: `k8s:production/service/ticket-service:80`.
+        way: String,
+        /// Why.
+        error: Box<ViaError>,
+    },
     /// The TLS server name is not a name.
     #[error("`{name}` is not a host name that a certificate could be checked against")]
     ServerName {
@@ -79,6 +101,9 @@ pub enum ConnectionError {
         /// Why.
         why: String,
     },
+    /// The environment has no AWS account.
+    #[error("the environment names no AWS account")]
+    NoAws,
     /// The environment knows no such PostgreSQL server.
     #[error("the environment names no PostgreSQL server {asked}{}", known_servers(known))]
     NoPostgres {
@@ -93,9 +118,41 @@ pub enum ConnectionError {
         /// Why.
         why: String,
     },
+    /// The environment has no PgBouncer, or another one than the playbook names.
+    #[error("{why}")]
+    NoPgBouncer {
+        /// In words.
+        why: String,
+    },
     /// A password would cross a network in plain text.
-    #[error("{host} is another machine, and PostgreSQL is reached without TLS only on this machine")]
+    #[error("{host} is another machine, and PostgreSQL and PgBouncer are reached without TLS only on this machine")]
     PlainPostgres {
+        /// The host.
+        host: String,
+    },
+    /// The environment knows no such server of this system (a key of its file).
+    #[error("the environment names no {system} server {asked}{}", known_servers(known))]
+    NoSystem {
+        /// The system's key: `redis`.
+        system: &'static str,
+        /// What the playbook asks for.
+        asked: String,
+        /// Those that it names.
+        known: Vec<String>,
+    },
+    /// A playbook names a system's server in a way that says nothing.
+    #[error("this names no {system} server: {why}")]
+    SystemValue {
+        /// The system's key: `redis`.
+        system: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// A password would cross a network in plain text.
+    #[error("{host} is another machine, and the password for {system} would cross the network in plain text")]
+    PlainSystem {
+        /// The system, as people call it.
+        system: &'static str,
         /// The host.
         host: String,
     },
@@ -116,17 +173,43 @@ impl ConnectionError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoKubernetes => "run it against an environment that has a cluster",
+            Self::NoAws => "run it against an environment that has an account: `aws: { region: …, account: … }`",
             Self::Kubernetes { .. } => "check the environment's cluster URL and certificates",
             Self::NoHost { .. } => "write an absolute URL: `https://HOST/PATH`",
             Self::Confined { .. } => "use a URL from `target.*`, or run it against an environment of its own",
             Self::Lookup { .. } => "check the host's name and this machine's DNS",
+            Self::Via { error, .. } => error.hint(),
             Self::ServerName { .. } => "write a DNS name as `tls.server_name`",
             Self::CaFile { .. } => "name a readable file with PEM certificates as `tls.ca_file`",
             Self::NoPostgres { .. } => "write `database: ${{ target.postgres }}`, or add the server under `postgres:` to the environment",
             Self::PostgresValue { .. } => "write `database: ${{ target.postgres }}`, a map of host, port, user and database",
+            Self::NoPgBouncer { .. } => {
+                "write `${{ target.pgbouncer }}`, and name the pooler's instances under `pgbouncer:` in the environment"
+            }
             Self::PlainPostgres { .. } => "set the environment's `tls` for this server to `verify-full` (or `require`)",
+            Self::NoSystem { .. } => {
+                "name the server by `${{ target.NAME }}`, or add it under its own key to the environment (`redis:`, `rabbitmq:`, `prometheus:`)"
+            }
+            Self::SystemValue { .. } => "leave `server` out, or name it by `${{ target.NAME }}`: the environment brings the credentials",
+            Self::PlainSystem { .. } => "use TLS: an `https://` URL, or `tls: verify-full` where there is no URL",
             Self::Client { .. } => "check that this machine has CA certificates (package `ca-certificates`), or name some as `tls.ca_file`",
         }
+    }
+}
+
+impl ConnectionError {
+    /// Whether trying again can help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Lookup { .. } => true,
+            Self::Via { error, .. } => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether something may have been sent all the same: only where a way broke down.
+    pub fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::Via { error, .. } if error.may_have_arrived())
     }
 }
 
@@ -165,6 +248,11 @@ impl Connections {
     /// The address that a host's name leads to, where the environment says.
     pub fn address_of(&self, host: &str) -> Option<SocketAddr> {
         self.hosts.get(&host.to_ascii_lowercase()).copied()
+    }
+
+    /// The hosts' names that lead to an address of their own.
+    pub fn hosts(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.hosts.iter().map(|(host, address)| (host.as_str(), *address))
     }
 
     /// The cluster, where there is one.

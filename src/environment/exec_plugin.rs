@@ -52,7 +52,14 @@ impl std::fmt::Debug for ExecPlugin {
 }
 
 /// Ends a process group when it is dropped.
-struct Group(Option<rustix::process::Pid>);
+pub(super) struct Group(Option<rustix::process::Pid>);
+
+impl Group {
+    /// The group that a child leads.
+    pub(super) fn of(child: &tokio::process::Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw))
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -90,7 +97,7 @@ impl ExecPlugin {
             }
             _ => CredentialsError::NotStarted { plugin: plugin.clone(), why: chain(&error) },
         })?;
-        let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw));
+        let group = Group::of(&child);
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let mut complaints = Vec::new();
         let work = async {

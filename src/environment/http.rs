@@ -3,8 +3,9 @@
 //! Must not send anything. Invariant: no client tries a request again by itself; credentials never follow a redirect to another origin; in a
 //! confined environment no client can leave it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -13,6 +14,7 @@ use url::Url;
 use super::connections::{ConnectionError, Connections};
 use super::kubernetes::chain;
 use super::tls;
+use super::via::{Reach, is_loopback};
 
 /// The most redirects that a read follows.
 const REDIRECTS: usize = 5;
@@ -43,6 +45,8 @@ pub struct HttpRoute {
     pub url: Url,
     /// The `Host` header to be sent, where it is not the URL's.
     pub host: Option<HeaderValue>,
+    /// The way, which is there as long as this is held.
+    pub reach: Arc<Reach>,
 }
 
 impl Connections {
@@ -53,11 +57,11 @@ impl Connections {
     pub async fn http_client(&self, url: &Url, options: &HttpOptions) -> Result<HttpRoute, ConnectionError> {
         tls::install();
         let host = url.host_str().ok_or_else(|| ConnectionError::NoHost { url: url.to_string() })?.to_owned();
-        let mapped = self.address_of(&host);
-        if self.is_confined() && mapped.is_none() && !is_loopback(&host) {
-            return Err(ConnectionError::Confined { host });
-        }
-        let strict = options.credentials || self.is_confined();
+        let port = url.port_or_known_default().unwrap_or(443);
+        let reach = self.reach_within(&host, port, options.connect_timeout).await?;
+        let mapped = reach.address();
+        // Another port of the same host would not be at the address of this one.
+        let strict = options.credentials || self.is_confined() || mapped.is_some();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("runsheet/", env!("CARGO_PKG_VERSION")))
             .retry(reqwest::retry::never())
@@ -71,10 +75,7 @@ impl Connections {
         let mut addresses: Option<Vec<SocketAddr>> = mapped.map(|address| vec![address]);
         if let Some(name) = &options.server_name {
             if addresses.is_none() {
-                let port = url.port_or_known_default().unwrap_or(443);
-                let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
-                let found = found.map_err(|error| ConnectionError::Lookup { host: host.clone(), why: chain(&error) })?;
-                addresses = Some(found.collect());
+                addresses = Some(reach.addresses().await?);
             }
             target.set_host(Some(name)).map_err(|_| ConnectionError::ServerName { name: name.clone() })?;
             host_header = HeaderValue::from_str(authority(url, &host).as_str()).ok();
@@ -94,16 +95,12 @@ impl Connections {
             with_certificates(builder, options)?
         };
         let client = builder.build().map_err(|error| ConnectionError::Client { why: chain(&error) })?;
-        Ok(HttpRoute { client, url: target, host: host_header })
+        Ok(HttpRoute { client, url: target, host: host_header, reach: Arc::new(reach) })
     }
 }
 
 fn authority(url: &Url, host: &str) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn with_certificates(mut builder: reqwest::ClientBuilder, options: &HttpOptions) -> Result<reqwest::ClientBuilder, ConnectionError> {

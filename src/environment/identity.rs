@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::aws::AwsError;
 use super::connections::{ConnectionError, Connections};
 use super::kubernetes::{KubeCall, KubeError};
 
+/// Where a cluster says who it is. Every account of a run may read it: its run would not have been started otherwise.
+pub const IDENTITY_PATH: &str = "/api/v1/namespaces/kube-system";
 /// The key of a cluster's identity: the UID of its namespace `kube-system`.
 pub const KUBERNETES: &str = "kubernetes";
+/// The key of an AWS account's identity: its number.
+pub const AWS: &str = "aws";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,6 +34,19 @@ pub enum IdentityError {
         /// Where it was recorded.
         by: Recorded,
     },
+    /// The credentials lead to another AWS account.
+    #[error("this is another target: the credentials lead to the AWS account {live}, and {by} says {recorded}")]
+    OtherAccount {
+        /// What was recorded.
+        recorded: String,
+        /// Where the credentials lead now.
+        live: String,
+        /// Where it was recorded.
+        by: Recorded,
+    },
+    /// Which AWS account it is cannot be told.
+    #[error("the AWS account cannot be told: {0}")]
+    Account(AwsError),
     /// The run was started where the environment had none of it.
     #[error("the environment has a cluster by now, whose UID is {live}, and {by} knows of none")]
     Added {
@@ -110,6 +128,13 @@ impl IdentityError {
                 "nothing was done: check `context` and `kubeconfig` in that file; where the cluster was made anew on purpose, write its UID there"
                     .to_owned()
             }
+            Self::OtherAccount { by: Recorded::ByRun(_), .. } => {
+                "a run never moves to another account: log in to the one that it was started against".to_owned()
+            }
+            Self::OtherAccount { by: Recorded::InFile(_), .. } => {
+                "nothing was done: log in to the account that is meant, or check `account` and `profile` in that file".to_owned()
+            }
+            Self::Account(error) => error.hint(),
             Self::Added { .. } => "start a new run, or take the cluster out of the environment again".to_owned(),
             Self::Unreachable { error: KubeError::Credentials(error), .. } => error.hint(),
             Self::Unreachable { .. } => "check that the cluster is up and reachable from here, then try again; nothing was done".to_owned(),
@@ -134,6 +159,10 @@ impl Connections {
         if self.kubernetes().is_some() {
             identity.insert(KUBERNETES.to_owned(), Value::String(self.cluster_uid().await?));
         }
+        if self.aws_access().is_some() {
+            let account = self.aws()?.caller_account().await.map_err(IdentityError::Account)?;
+            identity.insert(AWS.to_owned(), Value::String(account));
+        }
         Ok(identity)
     }
 
@@ -142,28 +171,10 @@ impl Connections {
     /// # Errors
     /// [`IdentityError`]
     pub async fn check_identity(&self, recorded: &Map<String, Value>, by: &Recorded) -> Result<(), IdentityError> {
-        self.compare(recorded, by, None).await
-    }
-
-    /// As [`check_identity`](Self::check_identity), without asking again what was just answered.
-    pub(super) async fn compare(&self, recorded: &Map<String, Value>, by: &Recorded, answered: Option<&str>) -> Result<(), IdentityError> {
-        if let Some(what) = recorded.keys().find(|what| *what != KUBERNETES) {
-            return Err(IdentityError::Unknown { what: what.clone() });
-        }
-        let recorded = recorded.get(KUBERNETES);
-        if recorded.is_none() && self.kubernetes().is_none() {
-            return Ok(());
-        }
-        let live = match answered {
-            Some(live) => live.to_owned(),
-            None => self.cluster_uid().await?,
-        };
-        let Some(recorded) = recorded else { return Err(IdentityError::Added { live, by: by.clone() }) };
-        let recorded = recorded.as_str().map_or_else(|| recorded.to_string(), str::to_owned);
-        if live == recorded {
-            return Ok(());
-        }
-        Err(IdentityError::Different { what: "the cluster's UID".to_owned(), recorded, live, by: by.clone() })
+        // One of a kind that is not known says nothing of what is reached, and is not asked for.
+        known(recorded)?;
+        let live = self.identity().await?;
+        compare(recorded, &live, |_| by.clone())
     }
 
     /// The UID of the cluster's namespace `kube-system`, read now.
@@ -174,13 +185,49 @@ impl Connections {
         let url = self.kubernetes().map(|access| access.url().to_owned()).unwrap_or_default();
         let unreachable = |error: KubeError| IdentityError::Unreachable { error, url: url.clone() };
         self.log_in().await?.map_err(|error| unreachable(KubeError::Credentials(error)))?;
-        let reply = KubeCall::get("/api/v1/namespaces/kube-system", TIMEOUT).send(&self.kube_client()?).await.map_err(unreachable)?;
+        let reply = KubeCall::get(IDENTITY_PATH, TIMEOUT).send(&self.kube_client()?).await.map_err(unreachable)?;
         let uid = reply.body.pointer("/metadata/uid").and_then(Value::as_str);
         uid.filter(|_| reply.status == 200).map(str::to_owned).ok_or_else(|| IdentityError::Refused {
             status: reply.status,
             url: url.clone(),
             message: reply.body.get("message").and_then(Value::as_str).map(said).unwrap_or_default(),
         })
+    }
+}
+
+/// That nothing was recorded that this program cannot check.
+fn known(recorded: &Map<String, Value>) -> Result<(), IdentityError> {
+    let unknown = recorded.keys().find(|what| ![KUBERNETES, AWS].contains(&what.as_str()));
+    unknown.map_or(Ok(()), |what| Err(IdentityError::Unknown { what: what.clone() }))
+}
+
+/// Compares what was recorded with what the systems have just answered. `by` says where a kind was recorded.
+///
+/// # Errors
+/// [`IdentityError`]
+pub(super) fn compare(
+    recorded: &Map<String, Value>,
+    live: &Map<String, Value>,
+    by: impl Fn(&str) -> Recorded,
+) -> Result<(), IdentityError> {
+    known(recorded)?;
+    let text =
+        |map: &Map<String, Value>, what: &str| map.get(what).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    match (text(recorded, KUBERNETES), text(live, KUBERNETES)) {
+        (None, None) => {}
+        (None, Some(live)) => return Err(IdentityError::Added { live, by: by(KUBERNETES) }),
+        (Some(_), None) => return Err(ConnectionError::NoKubernetes.into()),
+        (Some(recorded), Some(live)) if recorded != live => {
+            return Err(IdentityError::Different { what: "the cluster's UID".to_owned(), recorded, live, by: by(KUBERNETES) });
+        }
+        (Some(_), Some(_)) => {}
+    }
+    match (text(recorded, AWS), text(live, AWS)) {
+        // A run of before the environment had an account cannot have touched one, and its steps are refused one: they go by what was recorded.
+        (None, _) => Ok(()),
+        (Some(_), None) => Err(ConnectionError::NoAws.into()),
+        (Some(recorded), Some(live)) if recorded != live => Err(IdentityError::OtherAccount { recorded, live, by: by(AWS) }),
+        (Some(_), Some(_)) => Ok(()),
     }
 }
 
@@ -244,6 +291,22 @@ mod tests {
         assert!(error.to_string().contains("refused") && !error.to_string().contains("os error"), "{error}");
         let error = Connections::new().check_identity(&recorded("uid-1"), &by_run()).await.unwrap_err();
         assert_eq!(error, IdentityError::NoConnection(ConnectionError::NoKubernetes));
+    }
+
+    #[test]
+    fn another_account_is_refused_and_one_that_came_later_is_not() {
+        let account = |number: &str| Map::from_iter([(AWS.to_owned(), json!(number))]);
+        let file = |what: &str| Recorded::InFile(format!("staging.yaml ({what})"));
+        compare(&account("123456789012"), &account("123456789012"), file).unwrap();
+        compare(&Map::new(), &account("123456789012"), file).unwrap();
+        let error = compare(&account("123456789012"), &Map::new(), file).unwrap_err();
+        assert_eq!(error, IdentityError::NoConnection(ConnectionError::NoAws));
+        let error = compare(&account("123456789012"), &account("210987654321"), file).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this is another target: the credentials lead to the AWS account 210987654321, and staging.yaml (aws) says 123456789012"
+        );
+        assert!(error.hint().contains("log in"), "{}", error.hint());
     }
 
     #[tokio::test]

@@ -17,6 +17,9 @@ use super::kubeconfig::Login;
 /// The largest answer that is read, in bytes. (An object has at most 1.5 MiB in etcd; a page of 500 pods a few MiB.)
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 
+/// How long a request may take that changes what is locked: no effect is begun under a lock that ends sooner.
+pub const LONGEST_EFFECT: Duration = Duration::from_secs(10);
+
 /// How a cluster is reached.
 #[derive(Clone, Debug)]
 pub enum KubernetesAccess {

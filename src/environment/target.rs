@@ -9,20 +9,23 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::aws::{AwsAccess, AwsLogin};
+use super::brokers;
 use super::connections::Connections;
-use super::identity::{IdentityError, KUBERNETES, Recorded};
+use super::identity::{AWS, IdentityError, KUBERNETES, Recorded, compare};
 use super::kubeconfig::{KubeconfigOptions, Login};
 use super::kubeconfig_error::KubeconfigError;
 use super::kubernetes::KubernetesAccess;
-use super::postgres::{POSTGRES_PORT, PostgresAccess, PostgresTls};
+use super::pgbouncer::{self, PgBouncerAccess};
+use super::postgres::{POSTGRES_PORT, PostgresAccess, TlsMode};
 use super::secrets::{SecretSource, resolve};
 use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, PostgresTarget};
 use crate::model::notification::SecretRef;
 use crate::model::playbook::SecretDeclaration;
 use crate::model::run::TargetSpec;
 
-/// What the password of the database server is called where secrets have names. No playbook's secret can be called that.
-pub const POSTGRES_PASSWORD: &str = "postgres.password";
+/// The id of the access key that the sandbox takes.
+const SANDBOX_ACCESS_KEY: &str = "SANDBOXACCESSKEY0000";
 
 /// Where a run acts.
 #[derive(Clone, Debug)]
@@ -54,15 +57,26 @@ impl Environment {
         for host in hosts {
             connections = connections.with_host(host, address);
         }
-        if let Some(access) = target_values.get("postgres").and_then(|value| sandbox_postgres(value, postgres_password)) {
+        let mut identity = Map::from_iter([(KUBERNETES.to_owned(), Value::String(cluster_uid.to_owned()))]);
+        if let Some(access) = target_values.get("aws").and_then(|value| sandbox_aws(value, postgres_password.clone())) {
+            identity.insert(AWS.to_owned(), Value::String(access.account.clone()));
+            for service in ["sts", "elasticache", "rds"] {
+                connections = connections.with_host(format!("{service}.{}.amazonaws.com", access.region), address);
+            }
+            connections = connections.with_aws(access);
+        }
+        connections = brokers::of_sandbox(connections, &target_values, address, &postgres_password);
+        if let Some(access) = target_values.get("postgres").and_then(|value| sandbox_postgres(value, postgres_password.clone())) {
             connections = connections.with_host(access.host.clone(), address).with_postgres("postgres", access);
         }
+        if let Some(access) = target_values.get("pgbouncer").and_then(|value| pgbouncer::of_sandbox(value, postgres_password)) {
+            for instance in access.instances().unwrap_or_default() {
+                connections = connections.with_host(instance.at.host, address);
+            }
+            connections = connections.with_pgbouncer(access);
+        }
         Self {
-            spec: TargetSpec {
-                environment: "sandbox".to_owned(),
-                identity: Map::from_iter([(KUBERNETES.to_owned(), Value::String(cluster_uid.to_owned()))]),
-                values: target_values,
-            },
+            spec: TargetSpec { environment: "sandbox".to_owned(), identity, values: target_values },
             secret_sources: BTreeMap::from([("service_token".to_owned(), SecretSource::Value(service_token))]),
             connections: Arc::new(connections),
             definition: None,
@@ -80,18 +94,44 @@ impl Environment {
             connections = connections.with_kubernetes(KubernetesAccess::Login(Box::new(login(kubernetes)?)));
             identity.insert(KUBERNETES.to_owned(), Value::String(kubernetes.cluster_uid.clone()));
         }
+        if let Some(aws) = &definition.aws {
+            connections = connections.with_aws(AwsAccess {
+                region: aws.region.clone(),
+                account: aws.account.clone(),
+                endpoint: aws.endpoint.clone(),
+                login: AwsLogin::Chain { profile: aws.profile.clone() },
+            });
+            identity.insert(AWS.to_owned(), Value::String(aws.account.clone()));
+        }
         if let Some(postgres) = &definition.postgres {
             connections = connections.with_postgres("postgres", access(postgres));
+        }
+        connections = brokers::of_file(connections, &definition);
+        if let Some(pooler) = &definition.pgbouncer {
+            let password = pooler.password.as_ref().and_then(credential);
+            let access = PgBouncerAccess { target: pooler.clone(), ca_file: pooler.ca_file.clone(), password };
+            connections = connections.with_pgbouncer(access);
+        }
+        for via in &definition.via {
+            connections = connections.with_via(via.clone());
         }
         let spec = TargetSpec { environment: definition.name.clone(), identity, values: definition.target_values() };
         let secret_sources = definition.secrets.iter().map(|(name, source)| (name.clone(), source.into())).collect();
         Ok(Self { spec, secret_sources, connections: Arc::new(connections), definition: Some(Arc::new(definition)) })
     }
 
-    /// The password of its database server, where its source has one now. Whoever connects without is told by the server; `environment check` tells
-    /// what the source lacks. It has to be among the secrets that are kept out of texts.
-    pub fn postgres_password(&self) -> Option<SecretString> {
-        password(self.definition.as_ref()?.postgres.as_ref()?)
+    /// The passwords and tokens of its systems whose sources have one now, by their places in the file, which no playbook's secret can be called. Whoever
+    /// connects without is told by the server; `environment check` tells what the source lacks. They have to be among the secrets that are kept out of
+    /// texts.
+    pub fn credentials(&self) -> Vec<(&'static str, SecretString)> {
+        let sources = self.definition.iter().flat_map(|definition| definition.credentials());
+        let mut all: Vec<_> = sources.filter_map(|(place, source)| Some((place, credential(source)?))).collect();
+        if self.definition.as_ref().is_some_and(|definition| definition.aws.is_some()) {
+            // What the standard chain would take first; it is shown nowhere all the same.
+            let variables = [("aws (AWS_SECRET_ACCESS_KEY)", "AWS_SECRET_ACCESS_KEY"), ("aws (AWS_SESSION_TOKEN)", "AWS_SESSION_TOKEN")];
+            all.extend(variables.into_iter().filter_map(|(place, name)| Some((place, credential(&SecretRef::Env(name.to_owned()))?))));
+        }
+        all
     }
 
     /// Whether it is the simulated platform.
@@ -105,23 +145,29 @@ impl Environment {
     /// # Errors
     /// [`IdentityError`]
     pub async fn prove_identity(&self, file: &str, run: Option<(&Map<String, Value>, &str)>) -> Result<(), IdentityError> {
-        let live = if self.connections.kubernetes().is_some() { Some(self.connections.cluster_uid().await?) } else { None };
-        let line =
-            self.definition.as_ref().and_then(|definition| definition.kubernetes.as_ref()).map(|kubernetes| kubernetes.cluster_uid_line);
-        let by = Recorded::InFile(line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")));
-        self.connections.compare(&self.spec.identity, &by, live.as_deref()).await?;
+        let live = self.connections.identity().await?;
+        let line = |what: &str| {
+            let definition = self.definition.as_ref()?;
+            match what {
+                AWS => definition.aws.as_ref().map(|aws| aws.account_line),
+                _ => definition.kubernetes.as_ref().map(|kubernetes| kubernetes.cluster_uid_line),
+            }
+        };
+        let in_file = |what: &str| Recorded::InFile(line(what).map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")));
+        compare(&self.spec.identity, &live, in_file)?;
         match run {
-            Some((recorded, run)) => self.connections.compare(recorded, &Recorded::ByRun(run.to_owned()), live.as_deref()).await,
+            Some((recorded, run)) => compare(recorded, &live, |_| Recorded::ByRun(run.to_owned())),
             None => Ok(()),
         }
     }
 }
 
-fn password(postgres: &PostgresTarget) -> Option<SecretString> {
-    let declared = SecretDeclaration { name: POSTGRES_PASSWORD.to_owned(), env: None, help: None };
-    let source = postgres.password.as_ref()?.into();
-    let values = resolve(&[declared], &BTreeMap::from([(POSTGRES_PASSWORD.to_owned(), source)])).ok()?;
-    values.get(POSTGRES_PASSWORD).cloned()
+/// A password or token, where its source has one now.
+pub(super) fn credential(source: &SecretRef) -> Option<SecretString> {
+    const NAME: &str = "credential";
+    let declared = SecretDeclaration { name: NAME.to_owned(), env: None, help: None };
+    let values = resolve(&[declared], &BTreeMap::from([(NAME.to_owned(), source.into())])).ok()?;
+    values.get(NAME).cloned()
 }
 
 /// The way to a database server that a file describes.
@@ -133,7 +179,7 @@ fn access(postgres: &PostgresTarget) -> PostgresAccess {
         database: postgres.database.clone(),
         tls: postgres.tls,
         ca_file: postgres.ca_file.clone(),
-        password: password(postgres),
+        password: postgres.password.as_ref().and_then(credential),
     }
 }
 
@@ -170,10 +216,17 @@ fn sandbox_postgres(value: &Value, password: SecretString) -> Option<PostgresAcc
         port: value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()).unwrap_or(POSTGRES_PORT),
         user: text("user")?,
         database: text("database")?,
-        tls: PostgresTls::Disable,
+        tls: TlsMode::Disable,
         ca_file: None,
         password: Some(password),
     })
+}
+
+/// The sandbox's AWS account, with keys of its own: the machine's are never looked for.
+fn sandbox_aws(value: &Value, secret: SecretString) -> Option<AwsAccess> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let login = AwsLogin::Keys { id: SANDBOX_ACCESS_KEY.to_owned(), secret };
+    Some(AwsAccess { region: text("region")?, account: text("account")?, endpoint: None, login })
 }
 
 fn http_hosts(value: &Value, hosts: &mut Vec<String>) {

@@ -34,7 +34,7 @@ impl Draft<'_> {
         };
         let occurrence = self.state.node(id).occurrence();
         let frozen = self.state.node(id).may_have_run();
-        let observes = entry.observes || !(entry.touches)(&inputs.value, self.state.spec.target.as_ref()).is_empty();
+        let observes = entry.observes || !entry.touched(&inputs.value, self.state.spec.target.as_ref()).is_empty();
         if observes || frozen || !self.state.step(id).before.is_empty() {
             self.emit(Event::StepStarted { step: self.path(id), occurrence, inputs, intent: None });
             return self.proceed(id, &entry);
@@ -63,7 +63,7 @@ impl Draft<'_> {
     pub fn observe(&mut self, id: NodeId, entry: &ActionEntry) {
         let inputs = self.inputs_of(id);
         let objects = {
-            let mut objects = (entry.touches)(&inputs.value, self.state.spec.target.as_ref());
+            let mut objects = entry.touched(&inputs.value, self.state.spec.target.as_ref());
             objects.sort();
             objects.dedup();
             objects

@@ -72,6 +72,19 @@ pub enum Input {
         /// Who holds it.
         holder: String,
     },
+    /// The condition of a monitor's alert holds; the task goes on sampling.
+    Alarm {
+        /// The step that samples.
+        node: NodeId,
+        /// The task's token.
+        token: u64,
+        /// The alert.
+        alert: String,
+        /// What people are told.
+        message: Option<String>,
+        /// The latest values of the series.
+        series: serde_json::Map<String, Value>,
+    },
     /// A value that this run had set is another, after its locks were away.
     Drift {
         /// The step that had set it.
@@ -92,6 +105,8 @@ pub enum Answer {
     Observed(Result<Value, Failure>),
     /// Of `Check`: whether it held.
     Checked(Result<(), Failure>),
+    /// Of `Watch`: what was seen in all.
+    Watched(Result<Value, Failure>),
     /// Of `Apply` and `RevertApply`.
     Applied(Applied),
     /// Of `Verify` and `RevertVerify`. `InProgress` here means: still, after the whole time there was.
@@ -123,6 +138,11 @@ pub fn decide(machine: Machine, now: Timestamp, input: Input) -> (Machine, Decis
                 draft.lock_held(node, object, holder);
             }
         }
+        Input::Alarm { node, token, alert, message, series } => {
+            if draft.flight.holds(node, token) {
+                draft.alarmed(node, &alert, message, series);
+            }
+        }
         Input::Drift { step, what, expected, found } => {
             // What was looked at may have been taken over by another step of this run, or put back, meanwhile.
             let same = |change: &Change| change.after == expected && format!("{} of {}", change.label, change.object) == what;
@@ -143,6 +163,8 @@ impl Draft<'_> {
         match answer {
             Answer::Observed(result) => self.observed(id, result),
             Answer::Checked(result) => self.checked(id, result),
+            Answer::Watched(Ok(outputs)) => self.emit(Event::StepSucceeded { step: self.path(id), outputs, how: None }),
+            Answer::Watched(Err(failure)) => self.fail(id, failure, false),
             Answer::Applied(outcome) if self.is_reverting(id) => self.revert_ended(id, outcome),
             Answer::Applied(outcome) => self.applied(id, outcome),
             Answer::Verified(result) if self.is_reverting(id) => self.revert_verified(id, result),

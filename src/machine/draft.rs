@@ -38,6 +38,9 @@ impl Draft<'_> {
         let token = self.flight.token();
         let applies = matches!(what, What::Apply { .. } | What::RevertApply { .. });
         self.flight.tasks.insert(id, (token, applies));
+        if matches!(what, What::Watch(_)) {
+            self.flight.watching.insert(id);
+        }
         let node = self.state.node(id);
         let back = matches!(what, What::RevertApply { .. } | What::RevertVerify { .. });
         let attempt = node.detail.as_ref().map_or(0, |detail| if back { detail.revert_attempt } else { detail.attempt });
@@ -47,6 +50,7 @@ impl Draft<'_> {
     /// Lets go of a step's task, which only reads or waits.
     pub fn drop_task(&mut self, id: NodeId) {
         self.dropped.extend(self.flight.tasks.remove(&id).map(|(token, _)| token));
+        self.flight.watching.remove(&id);
         self.flight.free(id);
     }
 

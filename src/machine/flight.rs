@@ -10,6 +10,8 @@ use super::unwind::Unwind;
 pub struct Flight {
     /// The token of the task that each step holds, and whether it may reach the target.
     pub(super) tasks: HashMap<NodeId, (u64, bool)>,
+    /// Those of them that only sample, for as long as a monitor lasts: nothing waits for them to end.
+    pub(super) watching: BTreeSet<NodeId>,
     /// How many of these count against `max_parallel`.
     pub(super) slots: u32,
     /// Which of them do.
@@ -24,9 +26,14 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// How many tasks are on their way.
+    /// How many tasks are on their way, but for those that only sample.
     pub fn tasks(&self) -> usize {
-        self.tasks.len()
+        self.tasks.len() - self.watching.len()
+    }
+
+    /// Whether a monitor samples.
+    pub fn watches(&self) -> bool {
+        !self.watching.is_empty()
     }
 
     /// The steps that hold a task: step, token, and whether it may reach the target.
@@ -37,7 +44,7 @@ impl Flight {
     /// These tasks were not started after all: the process is leaving.
     pub fn forget(&mut self, nodes: impl Iterator<Item = NodeId>) {
         nodes.for_each(|node| {
-            self.tasks.remove(&node);
+            self.landed(node);
         });
     }
 
@@ -52,6 +59,7 @@ impl Flight {
 
     pub(super) fn landed(&mut self, node: NodeId) {
         self.tasks.remove(&node);
+        self.watching.remove(&node);
     }
 
     /// Gives the step's slot back: it has ended, or waits.

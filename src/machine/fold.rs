@@ -148,8 +148,15 @@ impl State {
                 self.stage(id, Stage::Group);
             }
             Event::PlaybookCalled { params, vars, .. } => {
-                if let Uses::Playbook { name, .. } = &self.step(id).uses {
-                    let name = name.clone();
+                let called = match &self.step(id).uses {
+                    Uses::Playbook { name, .. } => Some(name.clone()),
+                    Uses::Monitor(monitor) => {
+                        let alert = self.node(id).item.as_ref().and_then(|item| monitor.alert_of(&item.0));
+                        alert.map(|alert| alert.playbook.clone())
+                    }
+                    Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) => None,
+                };
+                if let Some(name) = called {
                     let scope = self.open_scope(&name, Some(id), params.clone().into(), vars.clone().into());
                     self.node_mut(id).kind = Kind::Call { scope: Some(scope) };
                 }
@@ -159,6 +166,7 @@ impl State {
                 self.pause_clock(id, at);
                 let stage = match wait {
                     Waiting::Time { until } => Stage::Time(*until),
+                    Waiting::Samples { until } => Stage::Samples(*until),
                     Waiting::Approval { count, by, until, gate, .. } => {
                         self.node_mut(id).detail().approved_by.clear();
                         Stage::Gate { kind: *gate, count: *count, by: by.clone(), until: *until }
@@ -166,6 +174,12 @@ impl State {
                     Waiting::Lock { .. } => Stage::Lock,
                 };
                 self.stage(id, stage);
+            }
+            Event::MonitorFired { item, .. } => {
+                let node = self.node_mut(id);
+                let key = node.item.as_ref().map(|known| known.0.clone()).unwrap_or_default();
+                node.item = Some(Arc::new((key, item.clone())));
+                node.detail().fired = Some(at);
             }
             Event::GateApproved { by, open, .. } => {
                 let rollback = matches!(self.node(id).stage, Stage::Gate { kind: GateKind::Rollback, .. });

@@ -98,11 +98,8 @@ impl Draft<'_> {
                     self.close_gate(id, gate, GateKind::Step);
                 }
             }
-            Uses::Monitor { .. } => self.fail(
-                id,
-                Failure::permanent("`monitor` is not part of this version").hint("use `wait` with a condition, or remove the step"),
-                false,
-            ),
+            Uses::Monitor(monitor) if instance => self.consider_monitored(id, monitor),
+            Uses::Monitor(monitor) => self.expand_monitor(id, monitor),
         }
     }
 
@@ -179,7 +176,7 @@ impl Draft<'_> {
         !cleared && self.moment(id, not_after).is_ok_and(|not_after| self.now > not_after)
     }
 
-    fn moment(&self, id: NodeId, template: &Template) -> Result<Timestamp, Failure> {
+    pub fn moment(&self, id: NodeId, template: &Template) -> Result<Timestamp, Failure> {
         let value = self.state.resolve(id, template, Bindings::new())?;
         let text = value.as_str().ok_or_else(|| Failure::permanent(format!("{value} is not a time")))?;
         parse_moment(text).ok_or_else(|| {
@@ -328,6 +325,10 @@ impl Draft<'_> {
         }
         let otherwise = match (&self.state.step(id).approve, &self.state.step(id).uses) {
             (_, _) if kind == GateKind::Late => Otherwise::Skip,
+            (_, Uses::Monitor(monitor)) if self.state.is_instance(id) => {
+                let alert = self.state.node(id).item.as_ref().and_then(|item| monitor.alert_of(&item.0));
+                alert.and_then(|alert| alert.approve.as_ref()).map(|gate| gate.otherwise).unwrap_or_default()
+            }
             (Some(gate), _) if !self.detail_flag(id, |detail| detail.started) => gate.otherwise,
             (_, Uses::Approve(gate)) => gate.otherwise,
             _ => Otherwise::Fail,

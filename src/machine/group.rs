@@ -8,7 +8,7 @@ use crate::expr::{Bindings, References, Root, references, resolve};
 use crate::model::event::{Event, SkipReason, Success};
 use crate::model::outcome::Failure;
 use crate::model::status::{RunStatus, StepStatus};
-use crate::model::step::OnFailure;
+use crate::model::step::{OnFailure, Uses};
 use crate::model::template::Template;
 
 /// The most instances of one `for_each`.
@@ -108,6 +108,9 @@ impl Draft<'_> {
     }
 
     fn group_outputs(&self, id: NodeId) -> Result<Value, Failure> {
+        if matches!(self.state.step(id).uses, Uses::Monitor(_)) && !self.state.is_instance(id) {
+            return Ok(self.monitor_outputs(id));
+        }
         let Kind::Call { scope: Some(scope) } = self.state.node(id).kind else { return Ok(Value::Null) };
         let given = self.scope_outputs(scope)?;
         let mut all = given.clone();

@@ -31,9 +31,9 @@ impl State {
         for (at, step) in (0_u32..).zip(steps) {
             let path = base.as_ref().map_or_else(|| StepPath::new(step.id.as_str()), |base| base.child(&step.id));
             let kind = match (&step.for_each, &step.uses) {
-                (Some(_), _) => Kind::Each { first: 0, count: 0, open: 0, busy: 0, expanded: false },
+                (Some(_), _) | (None, Uses::Monitor(_)) => Kind::Each { first: 0, count: 0, open: 0, busy: 0, expanded: false },
                 (None, Uses::Playbook { .. }) => Kind::Call { scope: None },
-                (None, Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor { .. }) => Kind::Leaf,
+                (None, Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_)) => Kind::Leaf,
             };
             let open_needs = self.graphs.get(playbook).needs[at as usize].len();
             self.add_node(path, number, at, call, item.clone(), kind, u32::try_from(open_needs).unwrap_or(u32::MAX));
@@ -50,9 +50,9 @@ impl State {
         let first = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
         let (path, scope, step) = (self.node(id).path.clone(), self.node(id).scope, self.node(id).step);
-        let call = matches!(self.step(id).uses, Uses::Playbook { .. });
+        let (call, monitor) = (matches!(self.step(id).uses, Uses::Playbook { .. }), matches!(self.step(id).uses, Uses::Monitor(_)));
         for (key, item) in items {
-            let kind = if call { Kind::Call { scope: None } } else { Kind::Leaf };
+            let kind = if call || (monitor && !super::monitor::samples(key)) { Kind::Call { scope: None } } else { Kind::Leaf };
             self.add_node(path.instance(key), scope, step, Some(id), Some(Arc::new((key.clone(), item.clone()))), kind, 0);
         }
         self.node_mut(id).kind = Kind::Each { first, count, open: count, busy: 0, expanded: true };

@@ -9,6 +9,7 @@
 //! | `forward` | which step may start, and what stands before it |
 //! | `attempt` | what an outcome means: checks, retry, verify, unknown |
 //! | `group` | `for_each` and called playbooks |
+//! | `monitor` | samples, and the playbooks that alerts start |
 //! | `unwind`, `revert` | in which order steps are taken back, and how one is |
 //! | `operator` | instructions |
 //! | `finish` | the run's status |
@@ -17,6 +18,7 @@ mod attempt;
 mod bind;
 mod check;
 mod count;
+pub mod debts;
 pub mod decide;
 mod draft;
 mod finish;
@@ -27,6 +29,7 @@ mod graph;
 mod group;
 mod instantiate;
 mod key;
+mod monitor;
 mod operator;
 mod outputs;
 mod recover;

@@ -11,6 +11,7 @@ use crate::model::event::{Event, GateKind, ResetTo, RollbackScope, SkipReason, S
 use crate::model::id::StepPath;
 use crate::model::instruction::{Command, Instruction};
 use crate::model::intent::{Intent, Revert};
+use crate::model::monitor::SAMPLES;
 use crate::model::status::{RunStatus, StepStatus};
 use crate::model::step::{Effect, Uses};
 
@@ -44,7 +45,7 @@ impl Draft<'_> {
             Command::Resume => self.resume(),
             Command::Cancel { rollback: false } => self.emit(Event::CancelBegan),
             Command::Cancel { rollback: true } => self.roll_back(Vec::new(), format!("cancelled by {by}")),
-            Command::Rollback { only } => self.roll_back(only, format!("rolled back by {by}")),
+            Command::Rollback { only } => self.roll_back(only, format!("{by} asked for a rollback")),
         }
     }
 
@@ -114,6 +115,11 @@ impl Draft<'_> {
                     StepStatus::Kept if node.detail.as_ref().is_some_and(|detail| detail.kept_blocks) => Ok(()),
                     StepStatus::RollingBack if matches!(node.stage, Stage::Gate { .. }) => Ok(()),
                     StepStatus::Running if matches!(node.stage, Stage::Retry(_)) => Ok(()),
+                    StepStatus::Running if matches!(self.state.step(id).uses, Uses::Monitor(_)) && !self.state.is_instance(id) => {
+                        Err(format!(
+                            "{step} samples: `runsheet skip {step}[{SAMPLES}]` ends that, and leaves what its alerts started to itself"
+                        ))
+                    }
                     other => Err(format!("{step} is {other}: only what has not run, failed, or is unknown can be skipped")),
                 }
             }
@@ -308,8 +314,8 @@ impl Draft<'_> {
         if self.state.is_group(id) {
             for child in self.state.children(id) {
                 let node = self.state.node(child);
-                let cut_short =
-                    node.status == StepStatus::Skipped && matches!(node.skip, Some(SkipReason::RunEnded | SkipReason::Need { .. }));
+                let cut_short = node.status == StepStatus::Skipped
+                    && matches!(node.skip, Some(SkipReason::RunEnded | SkipReason::NotFired | SkipReason::Need { .. }));
                 if cut_short || matches!(node.status, StepStatus::Failed | StepStatus::RolledBack | StepStatus::Kept) {
                     self.reset(child, again);
                 }
@@ -344,7 +350,14 @@ impl Draft<'_> {
             return;
         }
         self.flight.queue.remove(&id);
+        self.drop_samples(id);
         self.emit(Event::StepSkipped { step, reason: SkipReason::Operator { by, reason } });
+    }
+
+    fn drop_samples(&mut self, id: NodeId) {
+        if matches!(self.state.node(id).stage, Stage::Samples(_)) {
+            self.drop_task(id);
+        }
     }
 
     fn mark_done(&mut self, id: NodeId, by: String, outputs: Value) {
@@ -354,6 +367,7 @@ impl Draft<'_> {
             return self.take_rollback_up(format!("{} was put back by hand, says {by}", self.path(id)));
         }
         self.flight.queue.remove(&id);
+        self.drop_samples(id);
         self.emit(Event::StepSucceeded { step, outputs, how: Some(Success::MarkedDone { by }) });
     }
 

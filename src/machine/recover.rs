@@ -63,6 +63,7 @@ impl Draft<'_> {
             Stage::Idle if matches!(self.state.step(id).uses, Uses::Wait(_) | Uses::Approve(_)) => {
                 self.succeed(id, serde_json::Value::Null, None);
             }
+            Stage::Samples(_) if goes_on => self.watch(id),
             Stage::Observe if matches!(self.state.step(id).uses, Uses::Wait(_)) => self.next_check(id),
             Stage::Observe | Stage::Lock if goes_on => {
                 if matches!(self.state.node(id).stage, Stage::Lock) {
@@ -94,6 +95,7 @@ impl Draft<'_> {
             | Stage::Lock
             | Stage::Check(..)
             | Stage::Time(_)
+            | Stage::Samples(_)
             | Stage::Gate { .. }
             | Stage::Retry(_)
             | Stage::Group

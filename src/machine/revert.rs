@@ -113,9 +113,11 @@ impl Draft<'_> {
         let intent = self.intent_of(id);
         let mut foreign = Vec::new();
         let mut swaps = Vec::new();
+        let mut taken_back = Vec::new();
         for (change, standing) in intent.changes.iter().zip(&standings) {
             match standing {
                 Standing::AlreadyPrior => {}
+                Standing::TakenBack { run, step } => taken_back.push(format!("{} was taken back with what step {step} of run {} had set", change.label, run.short())),
                 Standing::Ours { live } => swaps.push(Swap {
                     object: change.object.clone(),
                     field: change.field.clone(),
@@ -125,9 +127,9 @@ impl Draft<'_> {
                 }),
                 Standing::Foreign { live } => foreign.push(format!(
                     "{} of {} is {live}: this run had changed it from {} to {}, and somebody else, or the rollback of another run, has changed it since",
-                    change.label, change.object, change.prior, change.after
+                    change.label, change.object.in_words(), change.prior, change.after
                 )),
-                Standing::Gone => foreign.push(format!("{} is gone: somebody else has deleted it", change.object)),
+                Standing::Gone => foreign.push(format!("{} is gone: somebody else has deleted it, and another of its name would be theirs", change.object.in_words())),
             }
         }
         let step = self.path(id);
@@ -139,6 +141,10 @@ impl Draft<'_> {
             return self.revert_failed(id, failure);
         }
         self.emit(Event::RevertIntended { step, swaps: swaps.clone(), standings });
+        if swaps.is_empty() && !taken_back.is_empty() {
+            // What was there before is another run's value, and is not there: the platform has nothing to follow.
+            return self.rolled_back(id, Some(taken_back.join("; ")));
+        }
         if swaps.is_empty() {
             let settle = match &intent.revert {
                 Revert::Fields { settle } => settle.0,

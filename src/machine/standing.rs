@@ -2,8 +2,30 @@
 
 use serde_json::Value;
 
-use crate::model::change::{Change, LedgerEntry, Standing};
+use crate::model::change::{Change, LedgerEntry, Standing, in_force, taken_back_with};
 use crate::model::id::{RunId, StepPath};
+
+/// How a field stands of which `history` is every change, of all runs: as [`standing`] says, unless the change was taken back with another already.
+pub fn standing_of(change: &Change, live: Option<&Value>, history: Vec<LedgerEntry>, (run, step, occurrence): Doing<'_>) -> Standing {
+    let own = history.iter().find(|entry| entry.run == run && entry.step == *step && entry.occurrence == occurrence);
+    let with = own.and_then(|own| taken_back_with(&history, own).into_iter().find(|entry| live == Some(&entry.change.prior)));
+    let taken_back = with.map(|entry| Standing::TakenBack { run: entry.run, step: entry.step.clone() });
+    // What was taken back with another change leads nowhere any more, and breaks no chain.
+    let in_force: Vec<LedgerEntry> = match own {
+        Some(own) => {
+            std::iter::once(own).chain(in_force(&history).into_iter().filter(|entry| entry.position > own.position)).cloned().collect()
+        }
+        None => Vec::new(),
+    };
+    match (standing(change, live, &since(history, run, step, occurrence)), taken_back) {
+        (Standing::Foreign { .. }, Some(taken_back)) => taken_back,
+        (Standing::Foreign { .. }, None) => standing(change, live, &in_force),
+        (standing, _) => standing,
+    }
+}
+
+/// A doing of a step.
+pub type Doing<'a> = (RunId, &'a StepPath, u32);
 
 /// Compares three ways. `chain` is every change of this field that the ledger knows, in the order of their intents; a live value at the end of an unbroken
 /// chain of our own changes that begins with this one is ours.
@@ -49,7 +71,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::change::ObjectRef;
+    use crate::model::change::{ObjectRef, built_on};
 
     fn change(prior: i64, after: i64) -> Change {
         Change {
@@ -67,7 +89,9 @@ mod tests {
             step: StepPath::new("s"),
             occurrence: 1,
             change: change(prior, after),
+            settled: true,
             reverted: false,
+            reverted_at: None,
             position,
         }
     }
@@ -92,6 +116,67 @@ mod tests {
         let mut back = entry(8, 16, 2);
         back.reverted = true;
         assert_eq!(standing(&ours, Some(&json!(16)), &[entry(2, 8, 1), back]), Standing::Foreign { live: json!(16) });
+    }
+
+    fn of_run(run: u128, entry: LedgerEntry) -> LedgerEntry {
+        LedgerEntry { run: RunId(uuid::Uuid::from_u128(run)), ..entry }
+    }
+
+    fn put_back(at: i64, entry: LedgerEntry) -> LedgerEntry {
+        LedgerEntry { reverted: true, reverted_at: Some(at), ..entry }
+    }
+
+    /// How the change 8 → 3 of run 2, made at 5, stands where 2 is there now.
+    fn after(history: &[LedgerEntry], live: i64) -> Standing {
+        let own = of_run(2, entry(8, 3, 5));
+        let history: Vec<LedgerEntry> = history.iter().cloned().chain([own.clone()]).collect();
+        standing_of(&own.change, Some(&json!(live)), history, (own.run, &own.step, own.occurrence))
+    }
+
+    #[test]
+    fn what_was_built_on_a_change_that_was_put_back_since_is_taken_back_with_it() {
+        let taken_back = Standing::TakenBack { run: entry(2, 8, 1).run, step: StepPath::new("s") };
+        assert_eq!(after(&[put_back(9, entry(2, 8, 1))], 2), taken_back);
+        // The one before has not been put back: somebody else set 2.
+        assert_eq!(after(&[entry(2, 8, 1)], 2), Standing::Foreign { live: json!(2) });
+        // It was put back before this change was made, which found an 8 of somebody else.
+        assert_eq!(after(&[put_back(4, entry(2, 8, 1))], 2), Standing::Foreign { live: json!(2) });
+        // Something came between.
+        assert_eq!(after(&[put_back(9, entry(2, 7, 1))], 2), Standing::Foreign { live: json!(2) });
+        // Somebody changed it after it was put back.
+        assert_eq!(after(&[put_back(9, entry(2, 8, 1))], 4), Standing::Foreign { live: json!(4) });
+        // It is still as this run left it, or as it was before this run: as ever.
+        assert_eq!(after(&[put_back(9, entry(2, 8, 1))], 3), Standing::Ours { live: json!(3) });
+        assert_eq!(after(&[put_back(9, entry(2, 8, 1))], 8), Standing::AlreadyPrior);
+        // Over two links.
+        assert_eq!(after(&[put_back(9, entry(2, 6, 1)), of_run(3, entry(6, 8, 2))], 2), taken_back);
+    }
+
+    /// Run 1 made 1 → 2, run 2 2 → 8, run 3 8 → 3; then run 2 put 2 back, and run 3's change went back with it; then run 4 made 2 → 7.
+    fn with_one_taken_back() -> Vec<LedgerEntry> {
+        vec![of_run(1, entry(1, 2, 1)), put_back(9, of_run(2, entry(2, 8, 2))), of_run(3, entry(8, 3, 3)), of_run(4, entry(2, 7, 10))]
+    }
+
+    fn of(history: &[LedgerEntry], nth: usize, live: i64) -> Standing {
+        let own = history[nth].clone();
+        standing_of(&own.change, Some(&json!(live)), history.to_vec(), (own.run, &own.step, own.occurrence))
+    }
+
+    #[test]
+    fn what_was_taken_back_with_another_breaks_no_chain_of_those_before_and_after_it() {
+        let history = with_one_taken_back();
+        assert_eq!(of(&history, 0, 7), Standing::Ours { live: json!(7) });
+        assert_eq!(of(&history, 0, 3), Standing::Foreign { live: json!(3) }, "it led to 3 once");
+        let built: Vec<RunId> = built_on(&history, &history[0]).iter().map(|entry| entry.run).collect();
+        assert_eq!(built, [history[3].run], "the plan of the rollback says so too");
+        // Run 1 was put back after that: run 4's change with it.
+        let mut later = history.clone();
+        later[0] = put_back(12, later[0].clone());
+        assert_eq!(of(&later, 3, 1), Standing::TakenBack { run: later[0].run, step: StepPath::new("s") });
+        // Somebody set 2 in between, and run 2 never put it back: the chain is broken.
+        let mut broken = history;
+        broken[1] = of_run(2, entry(2, 8, 2));
+        assert_eq!(of(&broken, 0, 7), Standing::Foreign { live: json!(7) });
     }
 
     #[test]

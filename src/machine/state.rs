@@ -160,6 +160,8 @@ pub(super) enum Stage {
     Time(Timestamp),
     /// Waits for people.
     Gate { kind: GateKind, count: u32, by: Vec<String>, until: Option<Timestamp> },
+    /// Takes samples, until this time where one ends them.
+    Samples(Option<Timestamp>),
     /// Waits for a lock; its observation goes on by itself.
     Lock,
     /// A condition is looked at.
@@ -201,6 +203,8 @@ pub(super) struct Detail {
     /// A time it waited for has come.
     pub time_cleared: bool,
     pub gate_cleared: bool,
+    /// When the alert fired whose firing this is.
+    pub fired: Option<Timestamp>,
     /// A person said to start although its time is over.
     pub late_cleared: bool,
     pub approved_by: Vec<String>,
@@ -279,7 +283,7 @@ impl State {
                     return None;
                 }
                 let inputs = self.resolve(id, with, crate::expr::Bindings::new()).ok()?;
-                Some((entry.touches)(&inputs, self.spec.target.as_ref()))
+                Some(entry.touched(&inputs, self.spec.target.as_ref()))
             })
             .flatten()
             .collect();
@@ -435,7 +439,7 @@ impl State {
     pub(super) fn action(&self, id: NodeId) -> Option<&str> {
         match &self.step(id).uses {
             Uses::Action { name, .. } => Some(name),
-            Uses::Wait(_) | Uses::Approve(_) | Uses::Playbook { .. } | Uses::Monitor { .. } => None,
+            Uses::Wait(_) | Uses::Approve(_) | Uses::Playbook { .. } | Uses::Monitor(_) => None,
         }
     }
 

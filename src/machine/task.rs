@@ -58,6 +58,8 @@ pub enum What {
         /// The condition.
         check: Arc<Check>,
     },
+    /// Take samples until they are over. It only reads, and nothing else waits for it: it counts as no task on its way.
+    Watch(Arc<Watch>),
     /// Do it.
     Apply {
         /// The action.
@@ -121,6 +123,38 @@ pub enum What {
     },
 }
 
+/// What a monitor samples, with everything it needs but the samples.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// From one sample to the next.
+    pub every: Duration,
+    /// When it ends; `None`: only a condition ends it.
+    pub until: Option<jiff::Timestamp>,
+    /// It ends when this holds.
+    pub that: Option<Source>,
+    /// What is read: name, action, inputs.
+    pub samples: Vec<(String, String, Arc<ResolvedInputs>)>,
+    /// Numbers to be kept, by name.
+    pub series: Vec<(String, Template)>,
+    /// What is looked out for.
+    pub alarms: Vec<Alarm>,
+    /// Everything but `result`.
+    pub bindings: Bindings,
+}
+
+/// What a monitor looks out for.
+#[derive(Clone, Debug)]
+pub struct Alarm {
+    /// The alert.
+    pub name: String,
+    /// Its condition.
+    pub when: Source,
+    /// How long it must hold.
+    pub hold: Option<Duration>,
+    /// What people are told.
+    pub message: Option<Template>,
+}
+
 /// A condition with everything it needs but its reading.
 #[derive(Clone, Debug)]
 pub struct Check {
@@ -163,14 +197,21 @@ impl Check {
                 Ok(other) => Some(other.to_string()),
                 Err(_) => None,
             });
-        said.unwrap_or_else(|| {
-            let mut seen = result.to_string();
-            if seen.chars().count() > 300 {
-                seen = seen.chars().take(300).chain("…".chars()).collect();
-            }
+        let said = said.unwrap_or_else(|| {
+            let seen = at_most(result.to_string(), 300);
             format!("`{}` does not hold; the latest reading is {seen}", self.that.text)
-        })
+        });
+        // A reading may know what keeps it from being as wanted.
+        match result.get("holds").and_then(Value::as_str) {
+            Some(holds) => format!("{said}; {}", at_most(holds.to_owned(), 600)),
+            None => said,
+        }
     }
+}
+
+/// The text, cut where it is longer than so many characters.
+fn at_most(text: String, most: usize) -> String {
+    if text.chars().count() > most { text.chars().take(most).chain("…".chars()).collect() } else { text }
 }
 
 /// Works out intents. Implemented over the actions' own pure `plan`; must be a function of its arguments alone.

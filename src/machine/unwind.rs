@@ -63,7 +63,7 @@ impl Draft<'_> {
 
     /// What only waits for a lock, or reads before anything was done, is let go of.
     pub fn drop_waiting_tasks(&mut self) {
-        let waiting = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Check(Phase::Before, _));
+        let waiting = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Samples(_) | Stage::Check(Phase::Before, _));
         let idle: Vec<NodeId> =
             self.flight.tasks.keys().copied().filter(|id| waiting(&self.state.node(*id).stage) && !self.state.is_always(*id)).collect();
         for id in idle {
@@ -73,7 +73,9 @@ impl Draft<'_> {
 
     /// In a pause, nothing is stayed for that only reads before anything is done (somebody else's lock may be held for hours): `resume` begins it anew.
     pub fn drop_readings(&mut self) {
-        let reads = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Check(Phase::Before, _) | Stage::RevertRead);
+        let reads = |stage: &Stage| {
+            matches!(stage, Stage::Lock | Stage::Observe | Stage::Samples(_) | Stage::Check(Phase::Before, _) | Stage::RevertRead)
+        };
         let idle: Vec<NodeId> = self.flight.tasks.keys().copied().filter(|id| reads(&self.state.node(*id).stage)).collect();
         for id in idle {
             self.drop_task(id);

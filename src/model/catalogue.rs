@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::by_hand::ByHandOf;
+use super::by_hand::{ByHand, ByHandOf};
 use super::change::ObjectRef;
+use super::declared;
+use super::permission::NeedsOf;
 use super::run::TargetSpec;
 use super::step::Effect;
 
@@ -39,10 +41,28 @@ pub struct ActionEntry {
     pub needs_target: bool,
     /// Whether it does no input or output at all, so that it needs no slot of its own.
     pub immediate: bool,
-    /// The objects it would touch.
+    /// The objects it would touch, where code tells them. Asked by [`ActionEntry::touched`], which adds what the schema declares.
     pub touches: Touches,
-    /// The lines for a person's hands, where nothing is known but the inputs.
+    /// The lines for a person's hands, where nothing is known but the inputs. Asked by [`ActionEntry::lines_by_hand`].
     pub by_hand: ByHandOf,
+    /// What the account must be allowed in the target's cluster.
+    pub permissions: NeedsOf,
+}
+
+impl ActionEntry {
+    /// The objects it would touch with these inputs: those that its function tells, and those that its schema declares.
+    pub fn touched(&self, inputs: &Value, target: Option<&TargetSpec>) -> Vec<ObjectRef> {
+        let mut objects = (self.touches)(inputs, target);
+        objects.extend(declared::objects(&self.inputs, inputs, target));
+        objects
+    }
+
+    /// Its lines for a person's hands: those that its function tells, and those that its schema declares.
+    pub fn lines_by_hand(&self, inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
+        let mut lines = (self.by_hand)(inputs, target);
+        lines.act.extend(declared::by_hand(&self.inputs, inputs, target).act);
+        lines
+    }
 }
 
 /// A declared output.
@@ -61,12 +81,25 @@ pub struct OutputField {
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     entries: BTreeMap<String, Arc<ActionEntry>>,
+    unusable: BTreeMap<String, String>,
 }
 
 impl Catalogue {
     /// A catalogue of these actions.
     pub fn new(entries: impl IntoIterator<Item = Arc<ActionEntry>>) -> Self {
-        Self { entries: entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect() }
+        Self { entries: entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect(), unusable: BTreeMap::new() }
+    }
+
+    /// With what to do about actions that would be there if their plugin, by its name, could be used.
+    #[must_use]
+    pub fn with_unusable(mut self, plugins: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.unusable.extend(plugins);
+        self
+    }
+
+    /// What to do where an action is not there because its plugin cannot be used.
+    pub fn unusable(&self, action: &str) -> Option<&str> {
+        self.unusable.get(action.split_once('.')?.0).map(String::as_str)
     }
 
     /// The entry of this name.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::ContentHash;
 use super::playbook::Playbook;
 
 /// The root playbook and every playbook it calls, directly or not. Stored once by content hash; a run never reads a file again.
@@ -16,6 +17,9 @@ pub struct Definition {
     /// The text of each file, by the playbook's name, for people to read.
     #[serde(default)]
     pub sources: BTreeMap<String, String>,
+    /// The plugins whose actions they use, by name, each by the hash of its files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, ContentHash>,
 }
 
 impl Definition {

@@ -16,7 +16,7 @@ use super::run::RunSpec;
 use super::status::{RunStatus, StepStatus};
 
 /// The version of the shapes below.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An event with its place in the run's journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +114,14 @@ pub enum Event {
         /// Its `vars`, computed now.
         vars: Map<String, Value>,
     },
-    /// The step waits and holds no task.
+    /// An alert of a monitor fired: this instance is its turn.
+    MonitorFired {
+        /// The instance.
+        step: StepPath,
+        /// What its playbook's parameters see as `item`: the alert, which firing it is, its message, the series' latest values.
+        item: Value,
+    },
+    /// The step waits and holds no task (a monitor's holds one that only reads).
     StepWaiting {
         /// The step.
         step: StepPath,
@@ -356,6 +363,11 @@ pub enum Waiting {
         /// Which.
         until: Timestamp,
     },
+    /// A monitor's samples, which are taken meanwhile.
+    Samples {
+        /// Until when, where a time ends them.
+        until: Option<Timestamp>,
+    },
     /// People.
     Approval {
         /// How many.
@@ -447,13 +459,15 @@ pub enum SkipReason {
     },
     /// The run ended before its turn.
     RunEnded,
+    /// Its alert did not fire before the monitor ended.
+    NotFired,
 }
 
 impl SkipReason {
     /// Whether a dependent that accepts `skipped` accepts this.
     pub fn is_on_purpose(&self) -> bool {
         match self {
-            Self::When | Self::Operator { .. } | Self::Late | Self::Gate { .. } => true,
+            Self::When | Self::Operator { .. } | Self::Late | Self::Gate { .. } | Self::NotFired => true,
             Self::Need { .. } | Self::RunEnded => false,
         }
     }
@@ -488,6 +502,7 @@ impl Event {
             | Self::InstructionRefused { .. } => None,
             Self::StepExpanded { step, .. }
             | Self::PlaybookCalled { step, .. }
+            | Self::MonitorFired { step, .. }
             | Self::StepWaiting { step, .. }
             | Self::GateApproved { step, .. }
             | Self::WaitOver { step }
@@ -530,6 +545,7 @@ impl Event {
             Self::InstructionRefused { .. } => "instruction_refused",
             Self::StepExpanded { .. } => "step_expanded",
             Self::PlaybookCalled { .. } => "playbook_called",
+            Self::MonitorFired { .. } => "monitor_fired",
             Self::StepWaiting { .. } => "step_waiting",
             Self::GateApproved { .. } => "gate_approved",
             Self::WaitOver { .. } => "wait_over",
@@ -571,6 +587,7 @@ impl Event {
             | Self::CancelBegan
             | Self::Instructed { .. }
             | Self::InstructionRefused { .. }
+            | Self::MonitorFired { .. }
             | Self::GateApproved { .. }
             | Self::CheckPassed { .. }
             | Self::DriftSeen { .. } => None,

@@ -1,7 +1,7 @@
 //! A playbook as it was checked at load.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::step::Step;
 use super::template::Template;
@@ -45,6 +45,12 @@ pub struct Param {
     /// The allowed values, where only some are.
     #[serde(default, rename = "enum", skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Vec<Value>>,
+    /// The least that a number may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<Number>,
+    /// The most that a number may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<Number>,
     /// The value where none is given; without one the parameter is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,

@@ -97,6 +97,8 @@ pub struct PreviewStep {
     pub waits: Vec<PreviewWait>,
     /// How it is taken back.
     pub undo: Undo,
+    /// Whether the run may end well though this fails: it goes on then, or may not come to it.
+    pub optional: bool,
     /// Why it cannot work as things are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

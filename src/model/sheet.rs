@@ -82,6 +82,9 @@ pub struct HandStep {
 pub struct HandCheck {
     /// The condition as the playbook has it, and how long it may take.
     pub that: String,
+    /// What the playbook says while it does not hold, with a name in angle brackets for each value that is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<String>,
     /// Lines that show it, where another action reads it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub look: Vec<String>,

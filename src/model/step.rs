@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
+use super::monitor::Monitor;
 use super::status::StepStatus;
 use super::template::{Source, Template};
 
@@ -133,11 +134,8 @@ pub enum Uses {
         /// Its parameters.
         params: Template,
     },
-    /// Samples read actions until a time or a condition. The checker accepts it; this version's machine refuses to start a run that has one.
-    Monitor {
-        /// Its settings, as written.
-        with: Template,
-    },
+    /// Samples actions that read, until a time or a condition; an alert starts a playbook.
+    Monitor(Box<Monitor>),
 }
 
 /// An input that is a secret.

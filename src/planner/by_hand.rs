@@ -150,9 +150,18 @@ impl Made<'_> {
                 made.uses = "approve".to_owned();
                 made.remarks.push(agrees(gate));
             }
-            Uses::Monitor { .. } => {
+            Uses::Monitor(monitor) => {
                 made.uses = "monitor".to_owned();
-                made.remarks.push("watch what the playbook's `monitor` samples".to_owned());
+                made.remarks.push(format!("again every {}, for as long as it lasts", monitor.every));
+                for (_, reading) in &monitor.samples {
+                    let lines = self.lines(&inner, &reading.uses, &reading.with, &reading.secrets, &step.id);
+                    made.act.extend(lines.look.into_iter().chain(lines.act));
+                }
+                for alert in &monitor.alerts {
+                    let hold = alert.hold.map_or_else(String::new, |hold| format!(" for {hold}"));
+                    let when = format!("when `{}` holds{hold}: `runsheet show {} --commands`", alert.when.text, alert.playbook);
+                    made.remarks.push(when);
+                }
             }
             Uses::Playbook { name, params } => {
                 made.uses = format!("playbook {name}");
@@ -198,7 +207,7 @@ impl Made<'_> {
                 *place = value;
             }
         }
-        (entry.by_hand)(&inputs, self.asked.target)
+        entry.lines_by_hand(&inputs, self.asked.target)
     }
 
     fn checks(&mut self, scope: &Scope, step: &Step, conditions: &[Condition]) -> Vec<HandCheck> {
@@ -210,6 +219,7 @@ impl Made<'_> {
             let values = known_values(scope, &condition.that);
             HandCheck {
                 that: format!("{}{within}{hold}{values}", one_line(&condition.that.text)),
+                otherwise: condition.message.as_ref().map(|message| in_brackets(scope, message)),
                 look: look.map(|lines| lines.act).unwrap_or_default(),
             }
         };
@@ -393,6 +403,29 @@ fn written(template: &Template) -> String {
             .collect::<Vec<_>>()
             .join(" "),
         Template::List(_) | Template::Map(_) => "…".to_owned(),
+    }
+}
+
+/// A message with what is known in it, and `<ready replicas>` for what is read then.
+fn in_brackets(scope: &Scope, message: &Template) -> String {
+    let of = |source: &Source| match resolve(&Template::Expression(source.clone()), &scope.bindings) {
+        Ok(value) => shown(&value),
+        Err(_) => {
+            let last = source.text.trim().rsplit('.').next().unwrap_or_default();
+            let is_name = !last.is_empty() && last.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            format!("<{}>", if is_name { last.replace('_', " ") } else { one_line(&source.text) })
+        }
+    };
+    match message {
+        Template::Text(segments) => segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Plain(plain) => plain.split('\n').collect::<Vec<_>>().join(" "),
+                Segment::Expression(source) => of(source),
+            })
+            .collect(),
+        Template::Expression(source) => of(source),
+        other => written(other),
     }
 }
 

@@ -40,12 +40,14 @@ fn entry(name: &str, effect: Effect) -> Arc<ActionEntry> {
         immediate: false,
         touches: touches_nothing,
         by_hand: lines,
+        permissions: crate::model::permission::needs_nothing,
     })
 }
 
 fn of(texts: &[(&str, &str)], params: Value, target: Option<Value>) -> Sheet {
     let catalogue = Catalogue::new([entry("write", Effect::Idempotent), entry("look", Effect::Read)]);
-    let mut definition = Definition { root: texts[0].0.to_owned(), playbooks: BTreeMap::new(), sources: BTreeMap::new() };
+    let mut definition =
+        Definition { root: texts[0].0.to_owned(), playbooks: BTreeMap::new(), sources: BTreeMap::new(), plugins: BTreeMap::new() };
     for (name, rest) in texts {
         let text = format!("playbook: {name}\nsummary: A test\n{rest}");
         let playbook = load_text(&format!("{name}.yaml"), &text, &catalogue).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
@@ -155,4 +157,13 @@ steps:
     assert_eq!(acts(&sheet), ["do count=3", "do count=1"]);
     let HandStep { kept, undo, .. } = &sheet.steps[2];
     assert_eq!((kept.as_deref(), undo.len()), (Some("the playbook says `rollback: none`"), 0));
+}
+
+#[test]
+fn a_condition_says_in_words_what_is_so_while_it_does_not_hold() {
+    let rest = "params:\n  n: { type: integer, default: 8 }\nsteps:\n  - id: a\n    uses: write\n    check:\n      after:\n        \
+                - that: ${{ result.ready_replicas >= params.n }}\n          \
+                message: \"${{ result.ready_replicas }} of ${{ params.n }} are ready\"\n          within: 5m\n";
+    let made = of(&[("test", rest)], json!({}), None);
+    assert_eq!(made.steps[0].after[0].otherwise.as_deref(), Some("<ready replicas> of 8 are ready"));
 }

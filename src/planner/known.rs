@@ -65,6 +65,13 @@ impl<'a> Known<'a> {
         Self { target, params, vars, item: Item::None, bindings }
     }
 
+    /// What is known of a playbook that would be started with these parameters, of which some may be missing.
+    pub fn started(playbook: &Playbook, params: &Map<String, Value>, target: &'a TargetSpec) -> Self {
+        let later = playbook.params.iter().map(|param| &param.name).filter(|name| !params.contains_key(*name)).cloned().collect();
+        let nothing = Self::new(Partial::default(), Partial::default(), Some(target));
+        nothing.within(playbook, Partial { known: params.clone(), later })
+    }
+
     /// The same within an instance of a `for_each`.
     pub fn with_item(&self, item: Item) -> Self {
         let mut inner = self.clone();

@@ -6,13 +6,17 @@
 mod by_hand;
 mod cluster_by_hand;
 mod known;
+mod permissions;
 mod preview;
 
 #[cfg(test)]
 mod by_hand_tests;
 #[cfg(test)]
+mod permissions_tests;
+#[cfg(test)]
 mod tests;
 
 pub use by_hand::{ByHandOf, sheet};
 pub use cluster_by_hand::lead_to_cluster;
+pub use permissions::{NeedsAsked, StepNeeds, permissions};
 pub use preview::{Asked, preview};

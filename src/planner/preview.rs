@@ -13,9 +13,10 @@ use crate::model::catalogue::{ActionEntry, Catalogue};
 use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
 use crate::model::id::StepPath;
+use crate::model::monitor::Alert;
 use crate::model::preview::{Fact, Foreseen, Preview, PreviewParam, PreviewStep, PreviewTarget, PreviewWait, Starts, Undo};
 use crate::model::run::RunSpec;
-use crate::model::step::{Accept, Effect, Gate, Rollback, SecretInput, Step, Uses, Wait};
+use crate::model::step::{Accept, Effect, Gate, OnFailure, Rollback, SecretInput, Step, Uses, Wait};
 use crate::model::template::{Source, Template};
 use crate::ports::action::touched;
 
@@ -45,7 +46,7 @@ pub fn preview(asked: Asked<'_>) -> Preview {
     let root = definition.root();
     let known = Known::new(Partial::whole(spec.params.clone()), Partial::whole(spec.vars.clone()), spec.target.as_ref());
     let mut walk = Walk { definition, catalogue, steps: Vec::new(), left_out: false };
-    walk.playbook(&root.name, None, 0, &known);
+    walk.playbook(&root.name, None, (0, false), &known);
     let mut locks: Vec<ObjectRef> = walk.steps.iter().flat_map(|step| step.touches.iter().cloned()).collect();
     locks.sort();
     locks.dedup();
@@ -96,17 +97,23 @@ enum Instances {
 }
 
 impl Walk<'_> {
-    fn playbook(&mut self, name: &str, base: Option<&StepPath>, depth: usize, known: &Known<'_>) {
+    /// `within`: how deep it is, and whether the run goes on whatever fails in it.
+    fn playbook(&mut self, name: &str, base: Option<&StepPath>, within: (usize, bool), known: &Known<'_>) {
         let Some(playbook) = self.definition.playbooks.get(name) else { return };
         // Steps that will be skipped, and whether on purpose: what needs them is skipped too, unless it takes that.
         let mut skipped: BTreeMap<&str, bool> = BTreeMap::new();
+        // Steps that may be skipped, or fail without harm: what needs them may not be reached.
+        let mut unsure: BTreeSet<&str> = BTreeSet::new();
         for step in &playbook.steps {
             if self.steps.len() >= STEPS {
                 self.left_out = true;
                 return;
             }
             let path = base.map_or_else(|| StepPath::new(step.id.as_str()), |base| base.child(&step.id));
-            let mut shown = begin(step, path, depth);
+            let gated = step.approve.is_some() || step.at.is_some();
+            let needs = step.needs.iter().any(|need| unsure.contains(need.step.as_str()) && !need.accept.contains(&Accept::Skipped));
+            let mut shown = begin(step, path, (within.0, within.1 || gated || needs));
+            let place = self.steps.len();
             match unmet(step, &skipped) {
                 Some(why) => {
                     skipped.insert(&step.id, false);
@@ -118,6 +125,9 @@ impl Walk<'_> {
                         skipped.insert(&step.id, true);
                     }
                 }
+            }
+            if self.steps.get(place).is_some_and(|shown| shown.optional || shown.starts != Starts::Yes) {
+                unsure.insert(&step.id);
             }
         }
     }
@@ -145,6 +155,8 @@ impl Walk<'_> {
                 Instances::Later
             }
         };
+        // There may be no instance at all.
+        shown.optional |= matches!(instances, Instances::Later) && shown.problem.is_none();
         if let (Instances::Later, Some(each)) = (&instances, &step.for_each) {
             shown.later.extend(each.items.sources().first().map(|source| format!("for each of: {}", source.text)));
         }
@@ -181,30 +193,51 @@ impl Walk<'_> {
                 self.steps.push(shown);
             }
             Uses::Playbook { name, params } => {
-                let (path, depth, place) = (shown.path.clone(), shown.depth, self.steps.len());
+                let unsure = shown.optional || shown.starts != Starts::Yes;
+                let (path, within, place) = (shown.path.clone(), (shown.depth + 1, unsure), self.steps.len());
                 self.steps.push(shown);
                 for (key, known) in &scopes {
                     let base = key.as_ref().map_or_else(|| path.clone(), |key| path.instance(key));
                     let Some(playbook) = self.definition.playbooks.get(name) else { continue };
                     match known.called(playbook, params) {
-                        Ok(inner) => self.playbook(name, Some(&base), depth + 1, &inner),
+                        Ok(inner) => self.playbook(name, Some(&base), within, &inner),
                         Err(why) => self.steps[place].problem = Some(why),
                     }
                 }
             }
-            Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor { .. } => self.steps.push(shown),
+            Uses::Monitor(monitor) => {
+                let (path, depth) = (shown.path.clone(), shown.depth + 1);
+                self.steps.push(shown);
+                for alert in &monitor.alerts {
+                    let base = path.instance(&alert.name);
+                    let mut firing = begin(step, base.clone(), (depth, true));
+                    firing.uses = format!("playbook {}", alert.playbook);
+                    firing.summary = Some(of_alert(alert));
+                    firing.starts = Starts::Later { on: alert.when.text.clone() };
+                    let place = self.steps.len();
+                    let known = known.with_item(Item::Later);
+                    firing.waits.extend(alert.approve.as_ref().map(|of| gate(of, &known)));
+                    self.steps.push(firing);
+                    let Some(playbook) = self.definition.playbooks.get(&alert.playbook) else { continue };
+                    match known.called(playbook, &alert.params) {
+                        Ok(inner) => self.playbook(&alert.playbook, Some(&base), (depth + 1, true), &inner),
+                        Err(why) => self.steps[place].problem = Some(why),
+                    }
+                }
+            }
+            Uses::Wait(_) | Uses::Approve(_) => self.steps.push(shown),
         }
         false
     }
 }
 
-fn begin(step: &Step, path: StepPath, depth: usize) -> PreviewStep {
+fn begin(step: &Step, path: StepPath, (depth, optional): (usize, bool)) -> PreviewStep {
     let (uses, effect) = match &step.uses {
         Uses::Action { name, .. } => (name.clone(), Some(step.effect)),
         Uses::Wait(_) => ("wait".to_owned(), None),
         Uses::Approve(_) => ("approve".to_owned(), None),
         Uses::Playbook { name, .. } => (format!("playbook {name}"), None),
-        Uses::Monitor { .. } => ("monitor".to_owned(), None),
+        Uses::Monitor(_) => ("monitor".to_owned(), None),
     };
     PreviewStep {
         path,
@@ -219,12 +252,13 @@ fn begin(step: &Step, path: StepPath, depth: usize) -> PreviewStep {
         later: Vec::new(),
         waits: Vec::new(),
         undo: Undo::Nothing,
+        optional: optional || step.on_failure == Some(OnFailure::Continue),
         problem: None,
     }
 }
 
 /// Why a step will be skipped for want of a need.
-fn unmet(step: &Step, skipped: &BTreeMap<&str, bool>) -> Option<String> {
+pub(super) fn unmet(step: &Step, skipped: &BTreeMap<&str, bool>) -> Option<String> {
     if step.always {
         return None;
     }
@@ -257,19 +291,31 @@ fn foreseen(known: &Known<'_>, template: &Template) -> Foreseen {
 }
 
 fn add_waits(shown: &mut PreviewStep, step: &Step, known: &Known<'_>) {
-    let gate = |gate: &Gate| PreviewWait::Gate {
-        count: gate.count,
-        by: gate.by.clone(),
-        message: gate.message.as_ref().map(|message| foreseen(known, message)),
-    };
     shown.waits.extend(step.at.as_ref().map(|at| PreviewWait::Time { until: foreseen(known, &at.time) }));
-    shown.waits.extend(step.approve.as_deref().map(gate));
+    shown.waits.extend(step.approve.as_deref().map(|of| gate(of, known)));
     shown.waits.extend(match &step.uses {
-        Uses::Approve(of) => Some(gate(of)),
+        Uses::Approve(of) => Some(gate(of, known)),
         Uses::Wait(Wait::Duration(time) | Wait::Until(time)) => Some(PreviewWait::Time { until: foreseen(known, time) }),
         Uses::Wait(Wait::That(condition)) => Some(PreviewWait::Condition { that: condition.that.text.clone() }),
-        Uses::Action { .. } | Uses::Playbook { .. } | Uses::Monitor { .. } => None,
+        Uses::Monitor(monitor) => match (&monitor.until, &monitor.duration, &monitor.that) {
+            (Some(time), _, _) | (None, Some(time), _) => Some(PreviewWait::Time { until: foreseen(known, time) }),
+            (None, None, Some(that)) => Some(PreviewWait::Condition { that: that.text.clone() }),
+            (None, None, None) => None,
+        },
+        Uses::Action { .. } | Uses::Playbook { .. } => None,
     });
+}
+
+fn gate(of: &Gate, known: &Known<'_>) -> PreviewWait {
+    let message = of.message.as_ref().map(|message| foreseen(known, message));
+    PreviewWait::Gate { count: of.count, by: of.by.clone(), message }
+}
+
+/// What an alert does, in one line.
+fn of_alert(alert: &Alert) -> String {
+    let hold = alert.hold.map_or_else(String::new, |hold| format!(" for {hold}"));
+    let often = if alert.max_firings == 1 { "once".to_owned() } else { format!("up to {} times", alert.max_firings) };
+    format!("starts when `{}` holds{hold}, {often}", alert.when.text)
 }
 
 /// What an action would do in one instance.

@@ -39,6 +39,7 @@ fn entry(name: &str, effect: Effect, properties: Value) -> Arc<ActionEntry> {
         immediate: false,
         touches: if name == "k8s.scale" { scale_touches } else { touches_nothing },
         by_hand: nothing_by_hand,
+        permissions: crate::model::permission::needs_nothing,
     })
 }
 
@@ -59,7 +60,7 @@ fn load(name: &str, rest: &str) -> Playbook {
 fn of(playbooks: Vec<Playbook>, params: Value) -> Preview {
     let root = playbooks[0].name.clone();
     let playbooks: BTreeMap<String, Playbook> = playbooks.into_iter().map(|playbook| (playbook.name.clone(), playbook)).collect();
-    let definition = Definition { root: root.clone(), playbooks, sources: BTreeMap::new() };
+    let definition = Definition { root: root.clone(), playbooks, sources: BTreeMap::new(), plugins: BTreeMap::new() };
     let values = json!({ "kubernetes": { "namespace": "production" }, "capacity": { "high": 8 } });
     let target = TargetSpec {
         environment: "staging".to_owned(),
@@ -254,4 +255,72 @@ fn a_preview_has_an_end_however_often_playbooks_call() {
     let preview = of(playbooks, json!({}));
     assert!(preview.left_out);
     assert!(preview.steps.len() <= 5_000 + 10, "{}", preview.steps.len());
+}
+
+#[test]
+fn what_may_not_be_reached_or_may_fail_is_optional() {
+    let steps = "\
+steps:
+  - id: look
+    uses: read
+    outputs: { n: \"${{ result.value }}\" }
+  - id: maybe
+    needs: [look]
+    when: ${{ steps.look.outputs.n != null }}
+    uses: read
+  - id: behind
+    needs: [maybe]
+    uses: read
+  - id: beside
+    needs: [look, { step: maybe, accept: [succeeded, skipped] }]
+    uses: read
+  - id: tolerated
+    uses: read
+    on_failure: continue
+  - id: after_it
+    needs: [tolerated]
+    uses: read
+";
+    let preview = of(vec![load("a", steps)], json!({}));
+    let optional: Vec<&str> = preview.steps.iter().filter(|step| step.optional).map(|step| step.path.as_str()).collect();
+    assert_eq!(optional, ["behind", "tolerated", "after_it"]);
+}
+
+#[test]
+fn what_is_in_a_playbook_that_may_not_be_called_is_optional() {
+    let steps = "\
+steps:
+  - id: look
+    uses: read
+    outputs: { n: \"${{ result.value }}\" }
+  - id: maybe
+    needs: [look]
+    when: ${{ steps.look.outputs.n != null }}
+    uses: playbook
+    with: { name: inner }
+  - id: some
+    needs: [look]
+    for_each: { items: \"${{ steps.look.outputs.n }}\" }
+    uses: playbook
+    with: { name: inner }
+  - id: none
+    needs: [look]
+    for_each: { items: \"${{ steps.look.outputs.n }}\" }
+    uses: k8s.scale
+    with: { workload: deployment/shop, replicas: '${{ target.capacity.extreme }}' }
+  - id: surely
+    uses: playbook
+    with: { name: inner }
+";
+    let inner = "steps:
+  - { id: scale, uses: k8s.scale, with: { workload: deployment/shop, replicas: '${{ target.capacity.extreme }}' } }
+";
+    let preview = of(vec![load("a", steps), load("inner", inner)], json!({}));
+    let certain: Vec<String> = preview
+        .steps
+        .iter()
+        .filter(|step| step.problem.is_some() && !step.optional && step.starts == Starts::Yes)
+        .map(|step| step.path.to_string())
+        .collect();
+    assert_eq!(certain, ["surely/scale"], "{:#?}", preview.steps);
 }

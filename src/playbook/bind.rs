@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::diagnostics::did_you_mean;
 use super::reader::is_name;
@@ -166,6 +166,15 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
             ParamFormat::Email => ("an e-mail address", "such as `on-call@example.com`"),
         };
         return wrong(wanted, Some(hint.to_owned()));
+    }
+    if let Some(number) = value.as_f64() {
+        let bound = |bound: &Option<Number>| bound.as_ref().and_then(|bound| Some((bound.clone(), bound.as_f64()?)));
+        if let Some((least, _)) = bound(&param.minimum).filter(|(_, least)| number < *least) {
+            return wrong(&format!("at least {least}"), None);
+        }
+        if let Some((most, _)) = bound(&param.maximum).filter(|(_, most)| number > *most) {
+            return wrong(&format!("at most {most}"), None);
+        }
     }
     if let Some(allowed) = &param.allowed
         && !allowed.contains(&value)

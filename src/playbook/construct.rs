@@ -50,7 +50,10 @@ impl Reader<'_> {
         let uses = match name.as_str() {
             "wait" => Uses::Wait(self.wait(with, scope("`wait`"))?),
             "approve" => Uses::Approve(self.gate(with, scope("`approve`"), "`approve`")),
-            "monitor" => Uses::Monitor { with: self.template(with, scope("`monitor`").with_result()) },
+            "monitor" => {
+                *outputs = Some(["samples", "failed", "series", "fired"].map(str::to_owned).to_vec());
+                Uses::Monitor(Box::new(self.monitor(with, index, node.get("for_each"), calls)?))
+            }
             _ => {
                 *outputs = None;
                 self.call(with, index, scope("a parameter"), calls)?
@@ -73,7 +76,9 @@ impl Reader<'_> {
         let names: Vec<&str> =
             self.catalogue.iter().map(|entry| entry.name.as_str()).chain(CONSTRUCTS.iter().copied().filter(|_| constructs)).collect();
         let short = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-        let hint = did_you_mean(&name, names.iter().copied())
+        let unusable = self.catalogue.unusable(&name).map(str::to_owned);
+        let hint = unusable
+            .or_else(|| did_you_mean(&name, names.iter().copied()))
             .or_else(|| names.iter().find(|known| short(known) == short(&name)).map(|known| format!("did you mean `{known}`?")))
             .unwrap_or_else(|| "`runsheet actions` lists what there is".to_owned());
         self.problems.hint("unknown-action", node.span, format!("there is no action `{name}`"), hint);
@@ -219,7 +224,7 @@ impl Reader<'_> {
         Some(Condition { that, message, within, every, hold, reading })
     }
 
-    fn message(&mut self, node: &Node, scope: Scope) -> Template {
+    pub(super) fn message(&mut self, node: &Node, scope: Scope) -> Template {
         if !matches!(node.kind, Kind::Text(..)) {
             self.wrong_type(node, "`message` is a string");
         }
@@ -269,7 +274,7 @@ impl Reader<'_> {
     }
 
     /// A length of time, or an expression that gives one.
-    fn length(&mut self, node: &Node, scope: Scope) -> Template {
+    pub(super) fn length(&mut self, node: &Node, scope: Scope) -> Template {
         if !matches!(&node.kind, Kind::Text(text, _) if text.contains("${{")) {
             self.duration(node, "`duration`");
         }

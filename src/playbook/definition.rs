@@ -80,7 +80,8 @@ pub fn load_definition(dir: &Path, name: &str, catalogue: &Catalogue) -> Result<
         return Err(LoadError::Invalid(found));
     }
     let targeted: BTreeSet<String> = all.keys().filter(|caller| reaches_target(caller, &all, &mut BTreeSet::new())).cloned().collect();
-    let mut definition = Definition { root: name.to_owned(), playbooks: BTreeMap::new(), sources: BTreeMap::new() };
+    let mut definition =
+        Definition { root: name.to_owned(), playbooks: BTreeMap::new(), sources: BTreeMap::new(), plugins: BTreeMap::new() };
     for (name, loaded) in all {
         definition.sources.insert(name.clone(), loaded.file.text);
         if let Some(mut playbook) = loaded.playbook {

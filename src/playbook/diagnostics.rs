@@ -171,7 +171,7 @@ fn excerpt(line: &str) -> String {
 }
 
 /// The nearest of some names, as a hint, where one is near.
-pub(super) fn did_you_mean<'n>(name: &str, among: impl IntoIterator<Item = &'n str>) -> Option<String> {
+pub fn did_you_mean<'n>(name: &str, among: impl IntoIterator<Item = &'n str>) -> Option<String> {
     // What is longer than any name is no misspelling of one.
     if name.len() > 200 {
         return None;

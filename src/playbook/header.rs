@@ -2,7 +2,7 @@
 //!
 //! Must not look into steps. Invariant: a default is a value that the parameter would take.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::bind::conform;
 use super::reader::Reader;
@@ -29,7 +29,7 @@ impl Reader<'_> {
         let mut params = Vec::new();
         for (key, value) in self.entries(node, "`params`") {
             self.id(&key.name, key.span, "the name of a parameter");
-            if self.map(value, "a parameter", &["type", "format", "enum", "default", "help"]).is_none() {
+            if self.map(value, "a parameter", &["type", "format", "enum", "minimum", "maximum", "default", "help"]).is_none() {
                 continue;
             }
             let kinds: Vec<(&str, ParamType)> = ParamType::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
@@ -58,9 +58,16 @@ impl Reader<'_> {
                 kind,
                 format,
                 allowed: None,
+                minimum: self.bound(value, "minimum", kind),
+                maximum: self.bound(value, "maximum", kind),
                 default: None,
                 help: value.get("help").and_then(|at| self.text(at, "`help`")),
             };
+            if let (Some(least), Some(most), Some(at)) = (&param.minimum, &param.maximum, value.get("maximum"))
+                && least.as_f64() > most.as_f64()
+            {
+                self.problems.add("wrong-value", at.span, format!("`maximum` is {most}, and `minimum` is {least}: no value is left"));
+            }
             if let Some(at) = value.get("enum") {
                 let items = self.items(at, "`enum`");
                 if items.is_empty() && matches!(at.kind, Kind::List(_)) {
@@ -75,6 +82,23 @@ impl Reader<'_> {
             params.push(param);
         }
         params
+    }
+
+    /// `minimum` or `maximum` of a parameter that is a number.
+    fn bound(&mut self, param: &Node, key: &str, kind: ParamType) -> Option<Number> {
+        let at = param.get(key)?;
+        if !matches!(kind, ParamType::Integer | ParamType::Number) {
+            self.problems.add("wrong-value", at.span, format!("`{key}` is for integers and numbers, and this is a {}", kind.as_str()));
+            return None;
+        }
+        match self.literal(at, &format!("`{key}`")) {
+            Value::Number(number) if kind == ParamType::Number || number.is_i64() => Some(number),
+            other => {
+                let wanted = if kind == ParamType::Integer { "a whole number" } else { "a number" };
+                self.problems.add("wrong-value", at.span, format!("`{key}` is {wanted}, not `{other}`"));
+                None
+            }
+        }
     }
 
     fn conforming(&mut self, node: &Node, param: &Param, what: &str) -> Option<Value> {

@@ -116,11 +116,21 @@ fn definitions(names: &[&str]) -> Map<String, Value> {
         "expression": { "type": "string", "pattern": "\\$\\{\\{[\\s\\S]*\\}\\}" },
         "duration": { "type": "string", "pattern": "^([0-9]+(d|h|m|s|ms))+$", "description": "90s, 10m, 1h30m" },
         "param": { "type": "object", "additionalProperties": false, "required": ["type"], "properties": {
-            "type": { "enum": kinds }, "format": { "enum": formats }, "enum": { "type": "array", "minItems": 1 }, "default": true, "help": { "type": "string" } } },
+            "type": { "enum": kinds }, "format": { "enum": formats }, "enum": { "type": "array", "minItems": 1 }, "minimum": { "type": "number" }, "maximum": { "type": "number" }, "default": true, "help": { "type": "string" } } },
         "check": { "type": "object", "additionalProperties": false, "required": ["that"], "properties": condition },
         "wait": { "type": "object", "additionalProperties": false, "properties": wait },
         "approve": gate,
-        "monitor": { "type": ["object", "null"] },
+        "monitor": { "type": "object", "additionalProperties": false, "required": ["samples"], "properties": {
+            "every": duration, "duration": { "anyOf": [duration, { "$ref": "#/$defs/expression" }] }, "until": { "type": "string" },
+            "that": { "$ref": "#/$defs/expression" },
+            "samples": { "type": "object", "propertyNames": { "$ref": "#/$defs/id" }, "additionalProperties": {
+                "type": "object", "additionalProperties": false, "required": ["uses"], "properties": { "uses": { "enum": names }, "with": { "type": ["object", "null"] } } } },
+            "series": { "type": "object", "propertyNames": { "$ref": "#/$defs/id" }, "additionalProperties": { "$ref": "#/$defs/expression" } },
+            "alerts": { "type": "array", "items": { "type": "object", "additionalProperties": false, "required": ["name", "when", "playbook"], "properties": {
+                "name": { "$ref": "#/$defs/id" }, "when": { "$ref": "#/$defs/expression" }, "for": duration, "message": { "type": "string" },
+                "playbook": { "type": "string", "pattern": "^[a-z][a-z0-9-]*$" }, "params": { "type": ["object", "null"] },
+                "max_firings": { "type": "integer", "minimum": 1, "maximum": 20 }, "cooldown": duration,
+                "approve": { "anyOf": [{ "type": "boolean" }, { "$ref": "#/$defs/approve" }] } } } } } },
         "playbook": { "type": "object", "additionalProperties": false, "required": ["name"], "properties": {
             "name": { "type": "string", "pattern": "^[a-z][a-z0-9-]*$" }, "params": { "type": ["object", "null"] } } },
         "step": step,

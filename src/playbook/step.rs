@@ -113,6 +113,7 @@ impl Reader<'_> {
             Some(known) => known.clear(),
             None => {}
         }
+        self.gate_of_step(node, &uses);
         let step = Step {
             line: node.span.line,
             summary: node.get("summary").and_then(|at| self.text(at, "`summary`")),
@@ -285,6 +286,7 @@ impl Reader<'_> {
             if entry.effect == Effect::Read {
                 self.problems.add("rollback", at.span, format!("`{}` only reads, so it cannot undo anything", entry.name));
             }
+            self.gate_of_rollback(at, &entry, approve);
             let (with, secrets) = self.inputs(node.get("with"), at.span, &entry, scope);
             return Rollback::Action { uses: entry.name.clone(), with, secrets, approve, effect: entry.effect };
         }
@@ -336,11 +338,11 @@ fn reads(step: &Node, entry: &crate::model::catalogue::ActionEntry) -> bool {
     properties.iter().any(|(name, schema)| {
         let Some(reading) = schema["x-runsheet-reads"].as_array() else { return false };
         let written = step.get("with").and_then(|with| with.get(name));
-        let value = match written.map(|node| &node.kind) {
-            Some(Kind::Text(text, _)) => Some(text.as_str()),
-            Some(_) => None,
-            None => schema["default"].as_str(),
-        };
-        value.is_some_and(|value| reading.iter().any(|read| read == value))
+        match written.map(|node| &node.kind) {
+            Some(Kind::Text(text, _)) => reading.iter().any(|read| read == text.as_str()),
+            Some(Kind::Bool(value)) => reading.iter().any(|read| read == value),
+            Some(_) => false,
+            None => reading.contains(&schema["default"]),
+        }
     })
 }

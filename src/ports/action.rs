@@ -109,6 +109,12 @@ pub trait Action: Send + Sync {
         Applied::NotApplied { failure: Failure::permanent("this action has no revert") }
     }
 
+    /// For how long an attempt of unknown outcome that is still under way is asked about before a person has to decide; `None`: as long as the engine
+    /// asks about any.
+    fn under_way_for(&self, _inputs: &Inputs) -> Option<Duration> {
+        None
+    }
+
     /// Whether the platform has followed the revert (the pods are gone). Only reads.
     ///
     /// # Errors
@@ -130,6 +136,13 @@ impl Actions {
         Self { by_name: actions.into_iter().map(|action| (action.entry().name.clone(), action)).collect() }
     }
 
+    /// These and more.
+    #[must_use]
+    pub fn and(mut self, more: impl IntoIterator<Item = Arc<dyn Action>>) -> Self {
+        self.by_name.extend(more.into_iter().map(|action| (action.entry().name.clone(), action)));
+        self
+    }
+
     /// The action of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Action>> {
         self.by_name.get(name)
@@ -143,7 +156,7 @@ impl Actions {
 
 /// The objects a step would touch, from its inputs (with `null` for secrets).
 pub fn touched(entry: &ActionEntry, inputs: &Value, target: Option<&TargetSpec>) -> Vec<ObjectRef> {
-    let mut objects = (entry.touches)(inputs, target);
+    let mut objects = entry.touched(inputs, target);
     objects.sort();
     objects.dedup();
     objects

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod clock;
+pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod observer;

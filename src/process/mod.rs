@@ -5,6 +5,8 @@
 //! own (through the stage `exec`, which ties the program's life to the supervisor's), captures its output, and records the outcome before it reports it. When
 //! the pipe closes, because the engine let go or died, it ends everything the program started.
 //!
+//! With a program may be talked while it runs ([`converse`]): line by line on its stdin and stdout.
+//!
 //! Invariants, each with its test in `tests/it/processes.rs`:
 //! - as long as anything that the program started is alive, the attempt's lock is held;
 //! - the marker is on disk before the program starts, the outcome before it is reported, so that [`recover`] can tell what is known;
@@ -14,6 +16,7 @@
 //! This module knows nothing else of the crate: no step, no run, no engine.
 
 mod capture;
+mod dialogue;
 mod durable;
 mod exec;
 mod files;
@@ -25,13 +28,15 @@ mod program;
 mod recovery;
 mod redactor;
 mod run;
+pub mod slot;
 mod start_error;
 pub mod supervisor;
 
+pub use dialogue::Dialogue;
 pub use order::{Request, Stream};
 pub use outcome::{Captured, Cause, Ended};
 pub use recovery::{Recovered, RecoveryError, is_used, recover};
-pub use run::{RunError, run, run_until};
+pub use run::{Heard, RunError, converse, run, run_until};
 pub use start_error::StartError;
 
 /// The hidden first argument under which this binary is a supervisor.

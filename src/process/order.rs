@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::dialogue::Dialogue;
 use super::outcome::Ended;
 use super::start_error::StartError;
 
@@ -30,6 +31,8 @@ pub struct Request {
     pub cwd: Option<PathBuf>,
     /// What it reads on stdin; `None`: nothing (`/dev/null`).
     pub stdin: Option<Vec<u8>>,
+    /// Whether it is talked with while it runs ([`converse`](super::converse)): then `stdin` is not looked at.
+    pub dialogue: Option<Dialogue>,
     /// How long it may run; then it is ended as if it had been cancelled.
     pub timeout: Option<Duration>,
     /// How long it has between SIGTERM and SIGKILL.
@@ -59,6 +62,7 @@ impl Request {
             env: BTreeMap::new(),
             cwd: None,
             stdin: None,
+            dialogue: None,
             timeout: None,
             grace: Self::GRACE,
             files: files.into(),
@@ -113,7 +117,7 @@ impl Stream {
     }
 }
 
-/// The one line that the supervisor reads; afterwards only the end of the pipe means something.
+/// The first line that the supervisor reads. Afterwards only the end of the pipe means something, and in a dialogue what is said.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order {
     /// The program's file, absolute.
@@ -125,6 +129,8 @@ pub(super) struct Order {
     pub(super) cwd: PathBuf,
     /// Base64.
     pub(super) stdin: Option<String>,
+    #[serde(default)]
+    pub(super) dialogue: Option<Dialogue>,
     pub(super) timeout_ms: Option<u64>,
     pub(super) grace_ms: u64,
     pub(super) files: PathBuf,
@@ -137,12 +143,15 @@ pub(super) struct Order {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {
-    /// A line of output, redacted and cut.
+    /// A line of output, redacted and cut; of stdout in a dialogue, as it came.
     Line {
         #[serde(rename = "s")]
         stream: Stream,
         #[serde(rename = "t")]
         text: String,
+        /// Whether some of it was dropped.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cut: bool,
     },
     /// The program never ran. The last report.
     NotStarted(StartError),

@@ -9,7 +9,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, Command};
+use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::dialogue::Said;
 use super::order::{Order, Report, Request, Stream, passed_on};
 use super::outcome::Ended;
 use super::program;
@@ -50,6 +52,40 @@ pub async fn run_until(
     mut on_line: impl FnMut(Stream, &str),
     cancelled: impl Future<Output = ()>,
 ) -> Result<Ended, RunError> {
+    drive(request, None, |heard| on_line(heard.stream, heard.text), cancelled).await
+}
+
+/// A line that a program wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'l> {
+    /// On which stream.
+    pub stream: Stream,
+    /// Without its line end. Of stdout in a dialogue it is as it came, else redacted.
+    pub text: &'l str,
+    /// Whether it is longer than the dialogue's longest line, and this its beginning.
+    pub cut: bool,
+}
+
+/// The same with a program that is talked with (its request has a [`Dialogue`](super::Dialogue)): each text of `said` is a line on its stdin, which ends with
+/// the channel.
+///
+/// # Errors
+/// [`RunError`]
+pub async fn converse(
+    request: Request,
+    said: UnboundedReceiver<String>,
+    on_line: impl FnMut(Heard<'_>),
+    cancelled: impl Future<Output = ()>,
+) -> Result<Ended, RunError> {
+    drive(request, Some(said), on_line, cancelled).await
+}
+
+async fn drive(
+    request: Request,
+    said: Option<UnboundedReceiver<String>>,
+    mut on_line: impl FnMut(Heard<'_>),
+    cancelled: impl Future<Output = ()>,
+) -> Result<Ended, RunError> {
     let order = order(&request)?;
     let exe = request.supervisor_exe.clone();
     let unusable = |why: String| StartError::Supervisor { exe: exe.clone(), why };
@@ -71,7 +107,7 @@ pub async fn run_until(
     };
     if pipe.write_all(&line).await.is_ok() {
         drop(line);
-        if let Some(last) = listen(reports, pipe, &mut on_line, cancelled).await {
+        if let Some(last) = listen(reports, (pipe, said), &mut on_line, cancelled).await {
             // It has let go of the lock before it reported; what is left of it is its exit.
             let _ = supervisor.wait().await;
             return match last {
@@ -90,8 +126,8 @@ pub async fn run_until(
 /// Passes lines on until the last report; `None`: the supervisor is gone without one.
 async fn listen(
     reports: tokio::process::ChildStdout,
-    pipe: ChildStdin,
-    on_line: &mut impl FnMut(Stream, &str),
+    (pipe, mut said): (ChildStdin, Option<UnboundedReceiver<String>>),
+    on_line: &mut impl FnMut(Heard<'_>),
     cancelled: impl Future<Output = ()>,
 ) -> Option<Report> {
     let mut reports = BufReader::new(reports);
@@ -105,7 +141,7 @@ async fn listen(
                     return None;
                 }
                 match serde_json::from_slice(&line) {
-                    Ok(Report::Line { stream, text }) => on_line(stream, &text),
+                    Ok(Report::Line { stream, text, cut }) => on_line(Heard { stream, text: &text, cut }),
                     Ok(last) => return Some(last),
                     Err(_) => return None,
                 }
@@ -113,7 +149,26 @@ async fn listen(
             }
             // `read_until` keeps in `line` what it has read so far: nothing is lost by this branch.
             () = &mut cancelled, if pipe.is_some() => pipe = None,
+            words = next(&mut said), if pipe.is_some() && said.is_some() => {
+                let words = words.map_or(Said::End, Said::Line);
+                if matches!(words, Said::End) {
+                    said = None;
+                }
+                if let (Some(pipe), Ok(mut line)) = (&mut pipe, serde_json::to_vec(&words)) {
+                    line.push(b'\n');
+                    // The supervisor takes it whatever the program does; one that is gone is seen by its reports.
+                    let _ = pipe.write_all(&line).await;
+                }
+            }
         }
+    }
+}
+
+/// What is said next; `None`: nothing more.
+async fn next(said: &mut Option<UnboundedReceiver<String>>) -> Option<String> {
+    match said {
+        Some(said) => said.recv().await,
+        None => None,
     }
 }
 
@@ -153,6 +208,7 @@ fn order(request: &Request) -> Result<Order, StartError> {
         env,
         cwd,
         stdin: request.stdin.as_ref().map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes)),
+        dialogue: request.dialogue,
         timeout_ms: request.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         grace_ms: u64::try_from(request.grace.as_millis()).unwrap_or(u64::MAX),
         files,

@@ -20,6 +20,7 @@ use base64::Engine as _;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::capture::Capture;
+use super::dialogue::{Dialogue, Said, WholeLines};
 use super::exec;
 use super::files::{self, Files, Marker, Outcome};
 use super::group::{self, Group};
@@ -120,8 +121,10 @@ fn start(order: &Order, mut engine: BufReader<std::io::Stdin>) -> Result<Running
     }
     let (sender, events) = mpsc::channel();
     let gone = sender.clone();
+    let (words, said) = mpsc::channel();
+    let words = order.dialogue.map(|_| words);
     thread::spawn(move || {
-        let _ = std::io::copy(&mut engine, &mut std::io::sink());
+        relay(&mut engine, words);
         let _ = gone.send(Event::EngineGone);
     });
     group::adopt_descendants();
@@ -134,12 +137,22 @@ fn start(order: &Order, mut engine: BufReader<std::io::Stdin>) -> Result<Running
     };
     let mut command = exec::stage(&files.refusal_file(), &order.path, &order.name, &order.args).map_err(|error| give_up(refused(error)))?;
     command.env_clear().envs(&order.env).current_dir(&order.cwd);
-    command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(if stdin.is_some() || order.dialogue.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let since = Instant::now();
     let mut child = command.spawn().map_err(|error| give_up(refused(error)))?;
-    if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
-        // A program that does not read its input closes the pipe: no failure of ours.
-        thread::spawn(move || pipe.write_all(&bytes));
+    // A program that does not read its input closes the pipe: no failure of ours.
+    match (stdin, child.stdin.take()) {
+        (_, Some(mut pipe)) if order.dialogue.is_some() => {
+            // On a thread of its own, which waits for the program where that reads nothing: the end of the engine is seen all the same.
+            thread::spawn(move || said.into_iter().all(|line| pipe.write_all(&line).is_ok()));
+        }
+        (Some(bytes), Some(mut pipe)) => {
+            thread::spawn(move || pipe.write_all(&bytes));
+        }
+        _ => {}
     }
     let stdout: Box<dyn Read + Send> = child.stdout.take().map_or_else(|| Box::new(std::io::empty()) as _, |pipe| Box::new(pipe) as _);
     let stderr: Box<dyn Read + Send> = child.stderr.take().map_or_else(|| Box::new(std::io::empty()) as _, |pipe| Box::new(pipe) as _);
@@ -147,12 +160,33 @@ fn start(order: &Order, mut engine: BufReader<std::io::Stdin>) -> Result<Running
     Ok(Running { files, lock, leader: Pid::from_child(&child), at, since, events, sender, streams })
 }
 
-/// Whether the pipe from the engine has closed. Nothing follows the order on it, so whatever can be read is its end.
+/// Takes what the engine says until its end; in a dialogue, passes the lines on, and lets go of `words` when they end.
+fn relay(engine: &mut impl BufRead, mut words: Option<mpsc::Sender<Vec<u8>>>) {
+    let mut line = Vec::new();
+    while matches!(engine.read_until(b'\n', &mut line), Ok(length) if length > 0) {
+        match serde_json::from_slice(&line) {
+            Ok(Said::Line(text)) if line.ends_with(b"\n") => {
+                let mut bytes = text.into_bytes();
+                bytes.push(b'\n');
+                if let Some(words) = &words {
+                    let _ = words.send(bytes);
+                }
+            }
+            Ok(Said::End | Said::Line(_)) | Err(_) => words = None,
+        }
+        line.clear();
+    }
+}
+
+/// Whether the pipe from the engine has closed. What can be read may be something that was said already.
 fn engine_has_gone(engine: &mut BufReader<std::io::Stdin>) -> std::io::Result<bool> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     let flags = fcntl_getfl(engine.get_ref())?;
     fcntl_setfl(engine.get_ref(), flags | OFlags::NONBLOCK)?;
-    let gone = !matches!(engine.fill_buf(), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    let gone = match engine.fill_buf() {
+        Ok(bytes) => bytes.is_empty(),
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    };
     fcntl_setfl(engine.get_ref(), flags)?;
     Ok(gone)
 }
@@ -161,7 +195,9 @@ impl Running {
     fn see_it_through(self, order: &Order, reporter: &Reporter) -> Report {
         let Self { files, lock, leader, at, since, events, sender, streams } = self;
         reap(sender.clone());
-        let captures = streams.map(|(stream, pipe, capture)| pump(stream, pipe, capture, sender.clone(), reporter.lines()));
+        let whole = |stream| order.dialogue.filter(|_| stream == Stream::Stdout);
+        let captures =
+            streams.map(|(stream, pipe, capture)| pump((stream, whole(stream)), pipe, capture, sender.clone(), reporter.lines()));
         drop(sender);
         let mut watch = Watch { leader, events, status: None, ended_after: since.elapsed(), since, closed: 0, no_child: false };
         let cause = watch.until_ended(order.timeout_ms.map(|ms| since + Duration::from_millis(ms)));
@@ -283,23 +319,39 @@ fn reap(events: mpsc::Sender<Event>) {
     });
 }
 
-type Shared = Arc<Mutex<(Stream, Capture)>>;
+/// A stream, and how its lines are passed on where it is talked with.
+type Spoken = (Stream, Option<Dialogue>);
+type Shared = Arc<Mutex<(Spoken, Capture)>>;
 
-fn pump(stream: Stream, mut pipe: Box<dyn Read + Send>, capture: Capture, events: mpsc::Sender<Event>, lines: Lines) -> Shared {
-    let shared = Arc::new(Mutex::new((stream, capture)));
+fn pump(spoken: Spoken, mut pipe: Box<dyn Read + Send>, capture: Capture, events: mpsc::Sender<Event>, lines: Lines) -> Shared {
+    let shared = Arc::new(Mutex::new((spoken, capture)));
     let into = Arc::clone(&shared);
     thread::spawn(move || {
+        let (stream, mut whole) = (spoken.0, spoken.1.map(WholeLines::new));
+        let mut hand_over = |text, cut| lines.hand_over(stream, text, cut);
         let mut chunk = vec![0; 64 * 1024];
         loop {
             match pipe.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(length) => {
-                    let mut capture = into.lock().unwrap_or_else(PoisonError::into_inner);
-                    capture.1.push(&chunk[..length], &mut |line| lines.pass_on(stream, line));
+                    let passes_on = whole.is_none();
+                    let mut on_line = |line| {
+                        if passes_on {
+                            lines.pass_on(stream, line)
+                        }
+                    };
+                    into.lock().unwrap_or_else(PoisonError::into_inner).1.push(&chunk[..length], &mut on_line);
+                    // Not under the lock: the engine may take its time.
+                    if let Some(whole) = &mut whole {
+                        whole.push(&chunk[..length], &mut hand_over);
+                    }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
+        }
+        if let Some(whole) = &mut whole {
+            whole.finish(&mut hand_over);
         }
         let _ = events.send(Event::Closed);
     });
@@ -321,9 +373,14 @@ struct Lines {
 
 impl Lines {
     fn pass_on(&self, stream: Stream, text: String) {
-        if self.queue.try_send(Report::Line { stream, text }).is_err() {
+        if self.queue.try_send(Report::Line { stream, text, cut: false }).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits for room rather than drop it: the program waits for whoever talks with it.
+    fn hand_over(&self, stream: Stream, text: String, cut: bool) {
+        let _ = self.queue.send(Report::Line { stream, text, cut });
     }
 }
 
@@ -356,15 +413,19 @@ impl Reporter {
 
     fn finish_stream(&self, shared: &Shared) -> Captured {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stream, lines) = (shared.0, self.lines());
-        shared.1.finish(&mut |line| lines.pass_on(stream, line))
+        let ((stream, whole), lines) = (shared.0, self.lines());
+        shared.1.finish(&mut |line| {
+            if whole.is_none() {
+                lines.pass_on(stream, line)
+            }
+        })
     }
 
     fn finish(self, last: Report) {
         let dropped = self.dropped.load(Ordering::Relaxed);
         if dropped > 0 {
             let text = format!("… {dropped} more lines came too fast to be shown here; the attempt's files have them");
-            let _ = self.queue.send(Report::Line { stream: Stream::Stderr, text });
+            let _ = self.queue.send(Report::Line { stream: Stream::Stderr, text, cut: false });
         }
         let _ = self.queue.send(last);
         let _ = self.writer.join();

@@ -94,7 +94,7 @@ pub fn facts_table(rows: &[(String, String)], style: &Style) -> String {
 }
 
 /// What is copied and searched for stays whole.
-fn whole(table: &mut comfy_table::Table, columns: &[usize]) {
+pub(super) fn whole(table: &mut comfy_table::Table, columns: &[usize]) {
     for column in columns {
         if let Some(column) = table.column_mut(*column) {
             column.set_constraint(ColumnConstraint::ContentWidth);

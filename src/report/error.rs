@@ -1,5 +1,6 @@
 //! How errors look, all of them: what happened, where, and what to do.
 
+use super::prose::wrapped;
 use super::style::{Role, Style};
 
 /// An error for the terminal:
@@ -22,7 +23,9 @@ fn line(role: Role, word: &str, text: &str, style: &Style) -> String {
     let fill = " ".repeat("error".len().saturating_sub(word.len()));
     let mut lines = text.lines().map(super::text::clean);
     let first = format!("{fill}{} {}", style.paint(role, &format!("{word}:")), lines.next().unwrap_or_default());
-    std::iter::once(first).chain(lines.map(|line| format!("       {line}").trim_end().to_owned())).collect::<Vec<_>>().join("\n")
+    let rest = lines.map(|line| format!("       {line}").trim_end().to_owned());
+    let fit = |line: String| if style.wrap { wrapped(&line, style.width, 7) } else { vec![line] };
+    std::iter::once(first).chain(rest).flat_map(fit).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ pub fn definition(playbooks: Vec<Playbook>) -> Definition {
         root: playbooks[0].name.clone(),
         playbooks: playbooks.into_iter().map(|playbook| (playbook.name.clone(), playbook)).collect(),
         sources: BTreeMap::new(),
+        plugins: BTreeMap::new(),
     }
 }
 

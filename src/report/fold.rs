@@ -14,9 +14,6 @@ use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
 use crate::model::status::RunStatus;
 
-/// The action whose attempts run on this machine.
-const COMMAND: &str = "command";
-
 impl RunView {
     /// Takes in the next record. One that was applied before changes nothing.
     pub fn apply(&mut self, record: &Record) {
@@ -98,10 +95,13 @@ impl RunView {
     fn count_commands(&mut self, at: u32, event: &Event) {
         let step = &self.steps[at as usize];
         let ran = match event {
-            Event::StepStarted { intent: Some(_), .. } | Event::AttemptStarted { .. } => step.uses() == Some(COMMAND),
-            Event::RevertActionStarted { .. } => {
-                step.intent.as_ref().is_some_and(|intent| matches!(&intent.revert, Revert::Action { uses, .. } if uses == COMMAND))
+            Event::StepStarted { intent: Some(_), .. } | Event::AttemptStarted { .. } => {
+                step.uses().is_some_and(|uses| self.outline.runs_here(uses))
             }
+            Event::RevertActionStarted { .. } => step
+                .intent
+                .as_ref()
+                .is_some_and(|intent| matches!(&intent.revert, Revert::Action { uses, .. } if self.outline.runs_here(uses))),
             _ => false,
         };
         self.commands_run += usize::from(ran);
@@ -113,7 +113,7 @@ impl RunView {
             Event::StepExpanded { items, .. } => {
                 let (path, outline) = (path.clone(), self.steps[at as usize].outline.clone());
                 for (key, _) in items {
-                    self.add(path.instance(key), Some(at), outline.clone());
+                    self.add(path.instance(key), Some(at), outline.as_ref().map(|outline| outline.instance(key)));
                 }
             }
             Event::PlaybookCalled { .. } => {
@@ -196,6 +196,7 @@ impl StepView {
             Event::RetryScheduled { attempt, until, failure, .. } => {
                 self.retry = Some(Box::new(NextAttempt { attempt: *attempt, until: *until, failure: failure.clone() }));
             }
+            Event::MonitorFired { .. } => self.since = Some(at),
             Event::CheckPassed { .. } => {}
             Event::StepSucceeded { outputs, how, .. } => {
                 self.end(at);
@@ -340,7 +341,9 @@ impl StepView {
 
     fn intend_revert(&mut self, at: Timestamp, swaps: &[Swap], standings: &[Standing]) {
         for (index, standing) in standings.iter().enumerate() {
-            if let (Standing::AlreadyPrior | Standing::Gone, Some(back)) = (standing, self.put_back.get_mut(index)) {
+            if let (Standing::AlreadyPrior | Standing::TakenBack { .. } | Standing::Gone, Some(back)) =
+                (standing, self.put_back.get_mut(index))
+            {
                 *back = true;
             }
         }

@@ -254,8 +254,11 @@ fn going_on(step: &StepView, live: Option<&LiveStep>, style: &Style) -> String {
 fn with_rest(wait: &Waiting, style: &Style) -> String {
     let words = lines::waiting(wait, style);
     match wait {
+        Waiting::Samples { until: Some(until) } if *until > style.now => {
+            format!("{words}, for another {}", text::duration(style.now, *until))
+        }
         Waiting::Time { until } if *until > style.now => format!("{words}, in {}", text::duration(style.now, *until)),
-        Waiting::Time { .. } | Waiting::Approval { .. } | Waiting::Lock { .. } => words,
+        Waiting::Time { .. } | Waiting::Samples { .. } | Waiting::Approval { .. } | Waiting::Lock { .. } => words,
     }
 }
 
@@ -270,10 +273,24 @@ pub(super) fn ended(step: &StepView) -> String {
         StepStatus::Failed | StepStatus::RollbackFailed => step.failure.as_deref().map(|it| text::clean(&it.message)).unwrap_or_default(),
         StepStatus::Skipped => step.skip.as_deref().map(lines::skipped).unwrap_or_default(),
         StepStatus::Unknown => step.unknown.as_deref().map(text::clean).unwrap_or_default(),
-        StepStatus::RolledBack => step.note.as_deref().map(text::clean).unwrap_or_default(),
+        StepStatus::RolledBack => step.note.as_deref().map_or_else(|| put_back(step), text::clean),
         StepStatus::Kept => step.kept.as_deref().map(|kept| text::clean(&kept.reason)).unwrap_or_default(),
         StepStatus::Pending | StepStatus::Waiting | StepStatus::Running | StepStatus::Verifying | StepStatus::RollingBack => String::new(),
     }
+}
+
+/// What was put back, where a later run had changed it in between.
+fn put_back(step: &StepView) -> String {
+    let (Some(intent), Some(revert)) = (&step.intent, &step.revert) else { return String::new() };
+    let swaps = revert.swaps.iter().filter(|swap| {
+        let own = intent.changes.iter().find(|change| change.object == swap.object && change.field == swap.field);
+        own.is_some_and(|own| own.after != swap.from)
+    });
+    let words = swaps.map(|swap| {
+        let way = text::step_of(&swap.label, &swap.from, &swap.to);
+        format!("{}: {way}, with what a later change had made of it", text::object(&swap.object))
+    });
+    words.collect::<Vec<_>>().join("; ")
 }
 
 fn bar(style: &Style, done: u64, all: u64, width: usize) -> String {

@@ -5,7 +5,9 @@
 use serde_json::{Map, Value, json};
 
 use super::owed::{Owed, OwedWhat};
+use super::samples::samples_json;
 use super::step_view::StepView;
+use super::undo::Undo;
 use super::view::RunView;
 use crate::model::event::{Event, GateKind, Record, SkipReason, Success, Waiting};
 use crate::model::outcome::Failure;
@@ -54,9 +56,11 @@ pub fn status_json(view: &RunView) -> Value {
         "totals": totals(view),
         "steps": view.steps().map(|step| of_step(view, step)).collect::<Vec<_>>(),
         "owed": view.owed().iter().map(owed).collect::<Vec<_>>(),
+        "undo": view.undos().iter().map(undo).collect::<Vec<_>>(),
         "kept": view.kept().map(|(step, kept)| json!({
             "step": step.path, "reason": kept.reason, "blocks": kept.blocks,
         })).collect::<Vec<_>>(),
+        "samples": samples_json(view),
         "waiting": waits,
         "needs": needs,
     })
@@ -185,12 +189,14 @@ fn skip(reason: &SkipReason) -> Value {
         SkipReason::Late => json!({ "kind": "late" }),
         SkipReason::Gate { why } => json!({ "kind": "gate", "why": why }),
         SkipReason::RunEnded => json!({ "kind": "run_ended" }),
+        SkipReason::NotFired => json!({ "kind": "not_fired" }),
     }
 }
 
 fn waiting(step: &StepView, wait: &Waiting) -> Value {
     match wait {
         Waiting::Time { until } => json!({ "step": step.path, "for": "time", "since": step.since, "until": until }),
+        Waiting::Samples { until } => json!({ "step": step.path, "for": "samples", "since": step.since, "until": until }),
         Waiting::Lock { object, holder } => {
             json!({ "step": step.path, "for": "lock", "since": step.since, "object": object, "holder": holder })
         }
@@ -206,11 +212,21 @@ fn waiting(step: &StepView, wait: &Waiting) -> Value {
     }
 }
 
+/// An undo by hand, in the order in which they are to be typed.
+fn undo(undo: &Undo<'_>) -> Value {
+    json!({
+        "step": undo.step.path,
+        "only_once": undo.after.iter().map(|step| &step.path).collect::<Vec<_>>(),
+        "lines": undo.step.intent.iter().flat_map(|intent| &intent.undo_by_hand).collect::<Vec<_>>(),
+    })
+}
+
 fn owed(owed: &Owed) -> Value {
     let mut out = match &owed.what {
-        OwedWhat::Field { object, field, label, prior, after, live } => {
-            json!({ "kind": "field", "object": object, "field": field, "label": label, "prior": prior, "after": after, "seen": live })
-        }
+        OwedWhat::Field { object, field, label, prior, after, live, later } => json!({
+            "kind": "field", "object": object, "field": field, "label": label, "prior": prior, "after": after, "seen": live,
+            "later": later.iter().map(|later| json!({ "run": later.run, "prior": later.prior, "after": later.after })).collect::<Vec<_>>(),
+        }),
         OwedWhat::Action { uses } => json!({ "kind": "action", "uses": uses }),
     };
     out["steps"] = json!(owed.steps);

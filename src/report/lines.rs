@@ -3,6 +3,7 @@
 //! Must not: print what does not matter to who reads it (an expanded list, an owner's epoch). Invariant: the status is written as everywhere else.
 
 use super::fold::{failure_of, scope_in_words};
+use super::prose::wrapped;
 use super::style::{Role, Style, of_run, of_step};
 use super::text;
 use super::view::RunView;
@@ -12,6 +13,8 @@ use crate::model::outcome::{Applied, Failure, Followed, Verdict};
 
 /// The longest name that the column of names makes room for.
 const NAME_LIMIT: usize = 24;
+/// How far the rest of a line that is broken on a terminal is indented: beneath the names.
+const HANGING: usize = 10;
 /// The shortest, so that short playbooks line up alike.
 const NAME_LEAST: usize = 14;
 /// `rollback_failed`, the longest status of a step.
@@ -43,7 +46,9 @@ fn columns(view: &RunView, style: &Style, time: &str, subject: &str, (word, role
     // A name that is too long keeps its end: that is where instances differ.
     let fill = " ".repeat(width.saturating_sub(text::columns(subject)));
     let gap = " ".repeat(STATUS_WIDTH.saturating_sub(word.len()));
-    format!("{}  {subject}{fill}  {}{gap}  {what}", style.paint(Role::Quiet, time), style.paint(role, word)).trim_end().to_owned()
+    let line = format!("{}  {subject}{fill}  {}{gap}  {what}", style.paint(Role::Quiet, time), style.paint(role, word));
+    // Logs are searched, so that a line stays whole but on a terminal, which would break it within words.
+    if style.wrap { wrapped(line.trim_end(), style.width, HANGING).join("\n") } else { line.trim_end().to_owned() }
 }
 
 /// The column of names: as wide as the widest step of the root playbook, within limits. It never changes during a run.
@@ -110,6 +115,7 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
             Some(name) => format!("calls {name}"),
             None => return None,
         },
+        Event::MonitorFired { item, .. } => fired(item),
         Event::StepWaiting { wait, .. } => waiting(wait, style),
         Event::GateApproved { by, open, .. } => {
             format!("approved by {}{}", text::clean(by), if *open { "" } else { ", more are needed" })
@@ -202,10 +208,20 @@ fn verdict_in_words(verdict: &Verdict) -> String {
     }
 }
 
+/// That an alert fired, in words.
+pub fn fired(item: &serde_json::Value) -> String {
+    match item["message"].as_str() {
+        Some(message) => format!("fired: {}", text::clean(message)),
+        None => "fired".to_owned(),
+    }
+}
+
 /// What a step waits for, in words.
 pub fn waiting(wait: &Waiting, style: &Style) -> String {
     match wait {
         Waiting::Time { until } => format!("until {}", text::time(*until, style)),
+        Waiting::Samples { until: Some(until) } => format!("samples until {}", text::time(*until, style)),
+        Waiting::Samples { until: None } => "samples".to_owned(),
         Waiting::Lock { object, holder } => format!("for the lock on {}, held by {}", text::object(object), text::clean(holder)),
         Waiting::Approval { count, by, message, until, gate } => {
             let mut words = match gate {
@@ -250,6 +266,7 @@ pub fn skipped(reason: &SkipReason) -> String {
         SkipReason::Late => "its time was over".to_owned(),
         SkipReason::Gate { why } => text::clean(why),
         SkipReason::RunEnded => "the run ended before its turn".to_owned(),
+        SkipReason::NotFired => "its alert did not fire".to_owned(),
     }
 }
 

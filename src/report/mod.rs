@@ -6,6 +6,7 @@
 //! Architecture invariant: nothing here decides anything or reads a journal; `report` depends on `model` alone (`tests/it/layers.rs`).
 
 pub mod commands;
+pub mod doctor;
 pub mod environments;
 pub mod error;
 mod fold;
@@ -15,18 +16,23 @@ pub mod lines;
 pub mod live;
 pub mod needs;
 pub mod outline;
+mod outputs;
 pub mod owed;
 pub mod plain;
 pub mod playbook;
 pub mod preview;
+mod prose;
+mod samples;
 mod section;
 pub mod sheet;
+pub mod skipped;
 pub mod status;
 pub mod step_view;
 pub mod style;
 pub mod summary;
 pub mod tables;
 pub mod text;
+pub mod undo;
 pub mod view;
 
 pub use commands::Suggestion;

@@ -112,7 +112,7 @@ impl RunView {
                 Waiting::Approval { gate: GateKind::Step, .. } => Some((step, NeedKind::Gate)),
                 Waiting::Approval { gate: GateKind::Late, .. } => Some((step, NeedKind::Late)),
                 Waiting::Approval { gate: GateKind::Rollback, .. } => Some((step, NeedKind::RollbackGate)),
-                Waiting::Time { .. } | Waiting::Lock { .. } => None,
+                Waiting::Time { .. } | Waiting::Samples { .. } | Waiting::Lock { .. } => None,
             }
         })
     }
@@ -124,15 +124,17 @@ impl RunView {
         }
         let run = self.run;
         let give_back = || (!self.owed().is_empty()).then(|| of_run("rollback", run, "give back what is owed"));
+        // A rollback is brought to its end.
+        let cancel = || (self.status != RunStatus::RollingBack).then(|| of_run("cancel", run, "end it, keep what was done"));
         let mut commands = Vec::new();
         match self.status {
             RunStatus::Running | RunStatus::RollingBack | RunStatus::Waiting if self.owner_alive == Some(false) => {
                 commands.push(of_run("resume", run, "go on: nobody works on it now"));
-                commands.push(of_run("cancel", run, "end it, keep what was done"));
+                commands.extend(cancel());
             }
             RunStatus::Running | RunStatus::RollingBack => {
                 commands.push(of_run("logs", run, "read what its steps print"));
-                commands.push(of_run("cancel", run, "end it, keep what was done"));
+                commands.extend(cancel());
             }
             RunStatus::Waiting => {
                 commands.push(of_run("resume --watch", run, "stay and take up whatever becomes due"));
@@ -167,7 +169,7 @@ impl RunView {
             NeedKind::Unknown => vec![
                 with_reason("mark-done", run, step, "you looked: it was done"),
                 with_reason("retry", run, step, "you looked: it was not done; do it again"),
-                with_reason("skip", run, step, "leave whatever it did, and go on without it"),
+                with_reason("skip", run, step, format!("leave whatever it did, and {}", self.without(step))),
             ],
             NeedKind::RollbackGate => vec![
                 of_step("approve", run, step, "let its rollback action run"),
@@ -176,7 +178,7 @@ impl RunView {
             ],
             NeedKind::Late => vec![
                 of_step("approve", run, step, "start it all the same"),
-                with_reason("skip", run, step, "go on without it"),
+                with_reason("skip", run, step, self.without(step)),
                 of_run("cancel", run, "end the run, keep what was done"),
             ],
             NeedKind::Gate => vec![
@@ -191,7 +193,7 @@ impl RunView {
                     of_run("rollback", run, "put back what was there before")
                 };
                 let which = if needs == 1 { "try it again".to_owned() } else { format!("try all {needs} again") };
-                vec![of_run("resume", run, format!("{which} and go on")), with_reason("skip", run, step, "go on without it"), back]
+                vec![of_run("resume", run, format!("{which} and go on")), with_reason("skip", run, step, self.without(step)), back]
             }
         }
     }

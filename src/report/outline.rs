@@ -2,11 +2,14 @@
 //!
 //! Must not: hold templates or sources; a view lives as long as its run is watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::definition::Definition;
-use crate::model::step::{Step, Uses};
+use crate::model::step::{Need, Step, Uses};
+
+/// The action whose attempts run on this machine.
+const COMMAND: &str = "command";
 
 /// The steps of every playbook of a definition.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +18,8 @@ pub struct Outline {
     pub(super) playbooks: BTreeMap<String, Vec<Arc<StepOutline>>>,
     /// The characters of the root's longest id.
     pub(super) widest: usize,
+    /// The plugins that the run uses.
+    plugins: BTreeSet<String>,
 }
 
 /// A step as the playbook has it.
@@ -30,6 +35,12 @@ pub struct StepOutline {
     pub attempts: u32,
     /// The playbook it calls.
     pub calls: Option<String>,
+    /// The playbooks that a monitor's alerts start, by the keys of the instances that do.
+    pub alerts: Vec<(String, String)>,
+    /// The steps that it needs.
+    pub needs: Vec<Need>,
+    /// Whether it starts however those ended.
+    pub always: bool,
 }
 
 impl Outline {
@@ -42,17 +53,51 @@ impl Outline {
             .collect();
         let root = playbooks.get(&definition.root).cloned().unwrap_or_default();
         let widest = root.iter().map(|step| step.id.len()).max().unwrap_or(0);
-        Self { root, playbooks, widest }
+        Self { root, playbooks, widest, plugins: definition.plugins.keys().cloned().collect() }
+    }
+
+    /// Whether an action runs a program on this machine: a command, or a plugin's.
+    pub(super) fn runs_here(&self, action: &str) -> bool {
+        action == COMMAND || action.split_once('.').is_some_and(|(plugin, _)| self.plugins.contains(plugin))
     }
 }
 
 impl StepOutline {
+    /// That of an instance: of a monitor's, what it does by itself.
+    pub(super) fn instance(self: &Arc<Self>, key: &str) -> Arc<Self> {
+        if self.uses != "monitor" {
+            return Arc::clone(self);
+        }
+        let calls = self.alerts.iter().find(|(firing, _)| firing == key).map(|(_, playbook)| playbook.clone());
+        let (uses, summary) = match &calls {
+            Some(playbook) => ("playbook", format!("starts {playbook} when its alert fires")),
+            None => ("monitor", "samples".to_owned()),
+        };
+        Arc::new(Self { uses: uses.to_owned(), summary: Some(summary), calls, alerts: Vec::new(), ..(**self).clone() })
+    }
+
     fn of(step: &Step) -> Self {
         let calls = match &step.uses {
             Uses::Playbook { name, .. } => Some(name.clone()),
-            Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor { .. } => None,
+            Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) | Uses::Monitor(_) => None,
         };
-        Self { id: step.id.clone(), summary: step.summary.clone(), uses: uses(&step.uses).to_owned(), attempts: step.retry.attempts, calls }
+        let alerts = match &step.uses {
+            Uses::Monitor(monitor) => {
+                let started = monitor.instances().into_iter().filter_map(|(key, alert)| Some((key, alert?.playbook.clone())));
+                started.collect()
+            }
+            Uses::Action { .. } | Uses::Wait(_) | Uses::Approve(_) | Uses::Playbook { .. } => Vec::new(),
+        };
+        Self {
+            id: step.id.clone(),
+            summary: step.summary.clone(),
+            uses: uses(&step.uses).to_owned(),
+            attempts: step.retry.attempts,
+            calls,
+            alerts,
+            needs: step.needs.clone(),
+            always: step.always,
+        }
     }
 }
 
@@ -63,6 +108,6 @@ pub fn uses(uses: &Uses) -> &str {
         Uses::Wait(_) => "wait",
         Uses::Approve(_) => "approve",
         Uses::Playbook { .. } => "playbook",
-        Uses::Monitor { .. } => "monitor",
+        Uses::Monitor(_) => "monitor",
     }
 }

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::step_view::{EffectState, StepView};
 use super::text;
 use super::view::RunView;
-use crate::model::change::{ObjectRef, Standing};
-use crate::model::id::StepPath;
+use crate::model::change::{Change, LedgerEntry, ObjectRef, Standing, built_on, is_given_back, taken_back_with};
+use crate::model::id::{RunId, StepPath};
 use crate::model::intent::Revert;
 use crate::model::status::StepStatus;
 
@@ -46,6 +46,8 @@ pub enum OwedWhat {
         after: Value,
         /// What is there now, where a rollback looked and found that somebody else changed it.
         live: Option<Value>,
+        /// What later runs made of it since, in their order: it goes back with this.
+        later: Vec<Later>,
     },
     /// Whatever the step's own rollback action gives back.
     Action {
@@ -54,12 +56,29 @@ pub enum OwedWhat {
     },
 }
 
+/// What a later run made of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Later {
+    /// The run.
+    pub run: RunId,
+    /// From which value.
+    pub prior: Value,
+    /// To which.
+    pub after: Value,
+}
+
 impl Owed {
     /// In one line: `deployment/ticket-service: replicas 8 → 2`.
     pub fn in_words(&self) -> String {
         let mut words = match &self.what {
-            OwedWhat::Field { object, label, prior, after, .. } => {
-                format!("{}: {}", text::object(object), text::step_of(label, after, prior))
+            OwedWhat::Field { object, label, prior, after, later, .. } => {
+                let from = later.last().map_or(after, |later| &later.after);
+                let with: Vec<String> = later
+                    .iter()
+                    .map(|later| format!("{} → {} of run {}", text::value(&later.prior), text::value(&later.after), later.run.short()))
+                    .collect();
+                let with = if with.is_empty() { String::new() } else { format!(", which takes back {} too", with.join(", ")) };
+                format!("{}: {}{with}", text::object(object), text::step_of(label, from, prior))
             }
             OwedWhat::Action { uses } => {
                 format!(
@@ -84,6 +103,10 @@ impl RunView {
         for (_, at) in &self.open {
             let step = &self.steps[*at as usize];
             let Some(intent) = step.intent.as_deref() else { continue };
+            // What an operator left as it is, is owed no more.
+            if step.status == StepStatus::Kept && step.kept.as_ref().is_some_and(|kept| !kept.blocks) {
+                continue;
+            }
             let certain = step.effect == EffectState::Applied;
             match &intent.revert {
                 Revert::Nothing | Revert::Keep { .. } => {}
@@ -98,7 +121,8 @@ impl RunView {
                     }
                 }
                 Revert::Fields { .. } => {
-                    for (index, change) in intent.changes.iter().enumerate().filter(|(index, _)| !step.is_put_back(*index)) {
+                    let left = intent.changes.iter().enumerate().filter(|(index, _)| !step.is_put_back(*index));
+                    for (index, change) in left.filter(|(_, change)| !self.is_taken_back(step, change)) {
                         let live = live_value(step, index);
                         let key = (&change.object, change.field.as_str());
                         let chained = latest.get(&key).copied().filter(|place| follows(&owed[*place], &change.prior));
@@ -114,6 +138,7 @@ impl RunView {
                                     prior: change.prior.clone(),
                                     after: Value::Null,
                                     live: None,
+                                    later: Vec::new(),
                                 },
                                 certain: true,
                                 undo_by_hand: Vec::new(),
@@ -126,8 +151,9 @@ impl RunView {
                         if entry.undo_by_hand.is_empty() {
                             entry.undo_by_hand.clone_from(&intent.undo_by_hand);
                         }
-                        if let OwedWhat::Field { after, live: seen, .. } = &mut entry.what {
+                        if let OwedWhat::Field { after, live: seen, later, .. } = &mut entry.what {
                             after.clone_from(&change.after);
+                            *later = self.later(step, change);
                             *seen = live.or(seen.take());
                         }
                     }
@@ -135,10 +161,30 @@ impl RunView {
             }
         }
         owed.retain(|entry| match &entry.what {
-            OwedWhat::Field { prior, after, live, .. } => prior != after || live.is_some(),
+            OwedWhat::Field { prior, after, live, later, .. } => prior != after || live.is_some() || !later.is_empty(),
             OwedWhat::Action { .. } => true,
         });
         owed
+    }
+
+    /// What the ledger has of a step's change, and of all others of its field.
+    fn entered(&self, step: &StepView, change: &Change) -> Option<(&[LedgerEntry], &LedgerEntry)> {
+        let history = self.histories.get(&(change.object.clone(), change.field.clone()))?;
+        let own = |entry: &&LedgerEntry| {
+            entry.run == self.run && entry.step == step.path && entry.occurrence == step.occurrence && entry.change == *change
+        };
+        Some((history, history.iter().find(own)?))
+    }
+
+    /// Whether a change went back with an earlier one of the same field, on which it was built, or was given back by later ones.
+    fn is_taken_back(&self, step: &StepView, change: &Change) -> bool {
+        self.entered(step, change).is_some_and(|(history, own)| !taken_back_with(history, own).is_empty() || is_given_back(history, own))
+    }
+
+    fn later(&self, step: &StepView, change: &Change) -> Vec<Later> {
+        let Some((history, own)) = self.entered(step, change) else { return Vec::new() };
+        let later = |entry: &LedgerEntry| Later { run: entry.run, prior: entry.change.prior.clone(), after: entry.change.after.clone() };
+        built_on(history, own).into_iter().map(later).collect()
     }
 
     /// Steps whose effect is there and which no rollback takes back, with the reason.
@@ -162,6 +208,6 @@ fn follows(owed: &Owed, prior: &Value) -> bool {
 fn live_value(step: &StepView, index: usize) -> Option<Value> {
     match step.revert.as_ref()?.standings.get(index)? {
         Standing::Foreign { live } => Some(live.clone()),
-        Standing::Ours { .. } | Standing::AlreadyPrior | Standing::Gone => None,
+        Standing::Ours { .. } | Standing::AlreadyPrior | Standing::TakenBack { .. } | Standing::Gone => None,
     }
 }

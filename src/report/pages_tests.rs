@@ -223,3 +223,56 @@ fn an_undo_by_hand_says_on_which_cluster() {
         "{section}"
     );
 }
+
+/// `pool_size` (DB_POOL_MAX 20 → 18), then `scale`, whose value was put back while the pods are still there.
+fn not_followed() -> Journal {
+    let mut pools = scaling(20, 18);
+    pools.changes[0].field = "spec.template.spec.containers[a].env[DB_POOL_MAX]".to_owned();
+    pools.changes[0].label = "DB_POOL_MAX".to_owned();
+    pools.undo_by_hand = vec!["kubectl set env deployment/ticket-service DB_POOL_MAX=20".to_owned()];
+    let mut journal = Journal::new();
+    journal.started("budget", Some(pools)).succeeded("budget", Value::Null);
+    journal.started("scale", Some(scaling(2, 8))).succeeded("scale", Value::Null);
+    journal
+}
+
+fn undo_section(journal: &Journal) -> Vec<String> {
+    let page = status(&journal.view(&pre_event()), &Style { width: 200, ..Style::plain(journal.now) });
+    let section = page.split("To undo it by hand\n").nth(1).unwrap_or_else(|| panic!("{page}"));
+    section.lines().take_while(|line| !line.is_empty()).skip(1).map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn an_undo_by_hand_that_must_wait_says_for_what() {
+    let mut journal = not_followed();
+    journal.status(RunStatus::RollingBack, None).add(Event::RevertStarted { step: path("scale") });
+    journal.add(Event::RevertIntended { step: path("scale"), swaps: vec![], standings: vec![Standing::AlreadyPrior] });
+    journal.add(Event::StepKept { step: path("scale"), reason: "2 pods are still there".into(), blocks: true });
+    journal.status(RunStatus::Stuck, None);
+    assert_eq!(
+        undo_section(&journal),
+        [
+            "# budget, only once scale is put back and the platform has followed (2 pods are still there):",
+            "kubectl set env deployment/ticket-service DB_POOL_MAX=20",
+        ]
+    );
+}
+
+#[test]
+fn undos_by_hand_stand_in_the_order_of_a_rollback() {
+    let mut journal = not_followed();
+    journal.status(RunStatus::RollingBack, None).add(Event::RevertStarted { step: path("scale") });
+    journal.add(Event::RevertIntended { step: path("scale"), swaps: vec![], standings: vec![Standing::Foreign { live: json!(5) }] });
+    journal.add(Event::StepRollbackFailed { step: path("scale"), failure: Failure::permanent("replicas is 5") });
+    journal.status(RunStatus::Stuck, None);
+    assert_eq!(
+        undo_section(&journal),
+        [
+            "kubectl -n production scale deployment/ticket-service --current-replicas=8 --replicas=2",
+            "# budget, only once scale is put back and the platform has followed (replicas is 5):",
+            "kubectl set env deployment/ticket-service DB_POOL_MAX=20",
+        ]
+    );
+    let undos = super::status_json(&journal.view(&pre_event()))["undo"].clone();
+    assert_eq!((&undos[0]["step"], &undos[1]["only_once"]), (&json!("scale"), &json!(["scale"])), "{undos:#}");
+}

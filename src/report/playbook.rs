@@ -51,7 +51,13 @@ fn of_param(param: &Param, style: &Style) -> Vec<String> {
     };
     let allowed = param.allowed.as_ref().map(|allowed| allowed.iter().map(text::value).collect::<Vec<_>>().join(" | "));
     let default = param.default.as_ref().map_or_else(|| "required".to_owned(), |value| format!("default {}", text::value(value)));
-    let facts: Vec<_> = [Some(kind), allowed, Some(default)].into_iter().flatten().collect();
+    let range = match (&param.minimum, &param.maximum) {
+        (Some(least), Some(most)) => Some(format!("{least} to {most}")),
+        (Some(least), None) => Some(format!("at least {least}")),
+        (None, Some(most)) => Some(format!("at most {most}")),
+        (None, None) => None,
+    };
+    let facts: Vec<_> = [Some(kind), range, allowed, Some(default)].into_iter().flatten().collect();
     let mut lines = vec![format!("{}  {}", style.paint(Role::Strong, &text::clean(&param.name)), facts.join(", "))];
     lines.extend(param.help.as_ref().map(|help| format!("  {}", text::clean(help))));
     lines
@@ -118,7 +124,13 @@ fn of_step(step: &Step, style: &Style) -> Vec<String> {
 fn what(step: &Step) -> String {
     use crate::model::step::Uses;
     match &step.uses {
-        Uses::Action { .. } | Uses::Monitor { .. } => text::clean(uses(&step.uses)),
+        Uses::Action { .. } => text::clean(uses(&step.uses)),
+        Uses::Monitor(monitor) => {
+            let samples: Vec<_> = monitor.samples.iter().map(|(name, reading)| format!("{name} by {}", reading.uses)).collect();
+            let started: Vec<_> = monitor.alerts.iter().map(|alert| format!("{} starts {}", alert.name, alert.playbook)).collect();
+            let started = if started.is_empty() { String::new() } else { format!("; {}", started.join(", ")) };
+            text::clean(&format!("monitor {} every {}{started}", samples.join(", "), monitor.every))
+        }
         Uses::Playbook { name, .. } => format!("playbook {}", text::clean(name)),
         Uses::Approve(gate) => format!("approve {}", of_gate(gate)),
         Uses::Wait(Wait::Duration(length)) => format!("wait {}", template(length)),
@@ -227,6 +239,8 @@ mod tests {
             kind: ParamType::String,
             format,
             allowed,
+            minimum: None,
+            maximum: None,
             default,
             help: help.map(Into::into),
         };

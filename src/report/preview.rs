@@ -3,8 +3,8 @@
 //! Must not: leave out that something is known later, or that more is touched than is listed. Lines keep within the width, but for words that are
 //! longer than it.
 
-use serde_json::Value;
-
+use super::outputs::in_words;
+use super::prose::wrapped;
 use super::section::{LIMIT, section};
 use super::style::{Role, Style};
 use super::text;
@@ -149,20 +149,6 @@ fn input(name: &str, value: &Foreseen) -> Option<String> {
     Some(format!("{}: {value}", text::clean(name)))
 }
 
-/// A value in flow style, with spaces at which a line can be broken.
-fn in_words(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("[{}]", items.iter().map(in_words).collect::<Vec<_>>().join(", ")),
-        Value::Object(entries) => {
-            let entries: Vec<String> = entries.iter().map(|(name, value)| format!("{}: {}", text::clean(name), in_words(value))).collect();
-            format!("{{{}}}", entries.join(", "))
-        }
-        Value::String(text) if text.is_empty() => "\"\"".to_owned(),
-        Value::String(text) => text::clean(text),
-        other => other.to_string(),
-    }
-}
-
 fn of_wait(wait: &PreviewWait) -> String {
     let said = |value: &Foreseen| match value {
         Foreseen::Known(value) => text::value(value),
@@ -188,11 +174,7 @@ fn of_wait(wait: &PreviewWait) -> String {
 
 /// `deployment/ticket-service in production`
 fn object(object: &ObjectRef) -> String {
-    let parts: Vec<&str> = object.0.split('/').collect();
-    match (object.0.starts_with("k8s:"), parts.as_slice()) {
-        (true, [_, namespace, _, _]) => format!("{} in {}", text::object(object), text::clean(namespace)),
-        _ => text::object(object),
-    }
+    text::clean(&object.in_words())
 }
 
 /// The lock's name without the cluster's UID, which stands above.
@@ -234,46 +216,9 @@ fn columns(pairs: &[(String, String)], style: &Style) -> Vec<String> {
         .collect()
 }
 
-/// Text in lines of at most so many columns, broken between words; the second and later ones indented.
-fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut used = 0;
-    let indent = if width > 2 * indent { indent } else { 0 };
-    for (index, word) in text.split(' ').enumerate() {
-        let wide = text::columns(word);
-        if index > 0 && used + 1 + wide > width && !line.trim().is_empty() {
-            lines.push(std::mem::take(&mut line).trim_end().to_owned());
-            line.push_str(&" ".repeat(indent));
-            used = indent;
-        } else if index > 0 {
-            line.push(' ');
-            used += 1;
-        }
-        line.push_str(word);
-        used += wide;
-    }
-    lines.push(line);
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_break_between_words_and_keep_within_the_width() {
-        assert_eq!(wrapped("one two three four", 9, 2), ["one two", "  three", "  four"]);
-        assert_eq!(wrapped("a-word-that-is-longer than", 10, 2), ["a-word-that-is-longer", "  than"]);
-        assert_eq!(wrapped("name   value", 40, 2), ["name   value"]);
-        assert_eq!(wrapped("   a-word-that-is-longer than", 10, 4), ["   a-word-that-is-longer", "    than"]);
-    }
-
-    #[test]
-    fn values_have_spaces_at_which_a_line_can_break() {
-        let value = serde_json::json!({ "host": "db", "ports": [1, 2], "none": null, "empty": "", "bell": "a\u{7}b" });
-        assert_eq!(in_words(&value), "{host: db, ports: [1, 2], none: null, empty: \"\", bell: a b}");
-    }
 
     #[test]
     fn objects_are_told_with_their_namespace_and_locks_without_the_cluster() {

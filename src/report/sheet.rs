@@ -87,6 +87,9 @@ fn commands(out: &mut Vec<String>, commands: &[String]) {
 fn checks(out: &mut Vec<String>, title: &str, checks: &[HandCheck]) {
     for check in checks {
         comment(out, &format!("{title}{}", check.that));
+        if let Some(otherwise) = &check.otherwise {
+            comment(out, &format!("  (else: {otherwise})"));
+        }
         commands(out, &check.look);
     }
 }

@@ -5,11 +5,16 @@
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::frame::{Live, rows};
+use super::outputs;
 use super::owed::OwedWhat;
+use super::prose::fold;
+use super::samples;
 use super::section::{self, limited, section};
+use super::skipped;
 use super::style::{Role, Style};
 use super::summary::{notice, title};
 use super::text;
+use super::undo;
 use super::view::RunView;
 use crate::model::status::RunStatus;
 
@@ -18,7 +23,7 @@ const STEPS: usize = 40;
 
 /// The page of a run.
 pub fn status(view: &RunView, style: &Style) -> String {
-    let mut page = vec![title(view, style)];
+    let mut page = fold(&title(view, style), 0, style);
     let needs = view.needs_person();
     if let Some(needs) = &needs {
         let happened = limited(needs.needs.iter(), |need| {
@@ -26,24 +31,26 @@ pub fn status(view: &RunView, style: &Style) -> String {
             lines.extend(need.hint.as_ref().map(|hint| format!("  {} {hint}", style.paint(Role::Attention, "hint:"))));
             lines
         });
-        section(&mut page, style, "What happened", happened);
+        section::prose(&mut page, style, "What happened", happened);
         section(&mut page, style, "What it is about", objects(view, style));
     }
     section(&mut page, style, "Next", section::commands(&view.next_commands(), style));
     if needs.is_some() {
-        section(&mut page, style, "To undo it by hand", by_hand(view, style));
+        section(&mut page, style, "To undo it by hand", undo::by_hand(view, style));
     }
-    section(&mut page, style, "Run", facts(view, style));
+    section::prose(&mut page, style, "Run", facts(view, style));
     let steps = rows(view, &Live::default(), &Style { width: style.width.saturating_sub(2), ..style.clone() }, STEPS);
     section(&mut page, style, "Steps", steps.into_iter().map(|row| text::fit(&row, style.width.saturating_sub(2))).collect());
     if needs.is_none() {
-        section(&mut page, style, "Failed", section::failures(view, style));
+        section::prose(&mut page, style, "Failed", section::failures(view, style));
     }
-    let outputs = view.outputs().iter().map(|(name, value)| format!("{}: {}", text::clean(name), text::value(value))).collect();
-    section(&mut page, style, "Outputs", outputs);
-    section(&mut page, style, "Kept", section::kept(view));
-    section(&mut page, style, "Owed", section::owed(view, style));
-    section(&mut page, style, "Operators", section::instructions(view, style));
+    samples::section(&mut page, view, style);
+    outputs::section(&mut page, view, style);
+    section::prose(&mut page, style, "Taken back", section::taken_back(view));
+    section::prose(&mut page, style, "Kept", section::kept(view));
+    section::prose(&mut page, style, "Owed", section::owed(view, style));
+    section::prose(&mut page, style, "Not done", skipped::section(view, style));
+    section::prose(&mut page, style, "Operators", section::instructions(view, style));
     notice(&mut page, view, style);
     page.join("\n")
 }
@@ -53,7 +60,7 @@ fn objects(view: &RunView, style: &Style) -> Vec<String> {
     let back = matches!(view.status(), RunStatus::RollingBack | RunStatus::Stuck);
     let owed = view.owed();
     let fields = owed.iter().filter_map(|owed| match &owed.what {
-        OwedWhat::Field { object, label, prior, after, live, .. } => Some((owed.certain, object, label, prior, after, live)),
+        OwedWhat::Field { object, label, prior, after, live, later, .. } => Some((owed.certain, object, label, prior, after, live, later)),
         OwedWhat::Action { .. } => None,
     });
     let mut table = Table::new();
@@ -61,16 +68,17 @@ fn objects(view: &RunView, style: &Style) -> Vec<String> {
     table.set_width(u16::try_from(style.width).unwrap_or(u16::MAX));
     table.set_header(["object", "field", "was", "set to", "wanted", "last seen"]);
     let mut more = 0;
-    for (index, (certain, object, label, prior, after, live)) in fields.enumerate() {
+    for (index, (certain, object, label, prior, after, live, later)) in fields.enumerate() {
         if index >= section::LIMIT {
             more += 1;
             continue;
         }
         let (was, set) = (text::value(prior), text::value(after));
-        let seen = match live {
-            Some(live) => format!("{} (by somebody else)", text::value(live)),
-            None if certain => set.clone(),
-            None => format!("not known ({was} or {set})"),
+        let seen = match (live, later.last()) {
+            (Some(live), _) => format!("{} (by somebody else)", text::value(live)),
+            (None, Some(last)) => format!("{} (by run {})", text::value(&last.after), last.run.short()),
+            (None, None) if certain => set.clone(),
+            (None, None) => format!("not known ({was} or {set})"),
         };
         let wanted = if back { was.clone() } else { set.clone() };
         table.add_row([text::object(object), text::clean(label), was, set, wanted, seen]);
@@ -87,35 +95,6 @@ fn objects(view: &RunView, style: &Style) -> Vec<String> {
         lines.push(format!("… {more} more"));
     }
     lines
-}
-
-/// The lines for a person's hands, one for each undo that is left; the latest change first.
-fn by_hand(view: &RunView, style: &Style) -> Vec<String> {
-    let owed = view.owed();
-    // One undo may give back several fields.
-    let mut seen = std::collections::HashSet::new();
-    let lines = owed.iter().rev().flat_map(|owed| &owed.undo_by_hand).filter(|line| seen.insert(line.as_str()));
-    let mut lines = limited(lines, |line| vec![style.paint(Role::Command, &text::clean(line))]);
-    if lines.iter().any(|line| line.contains("kubectl"))
-        && let Some(cluster) = cluster(view)
-    {
-        lines.insert(0, style.paint(Role::Quiet, &text::clean(&cluster)));
-    }
-    lines
-}
-
-/// Where the lines belong: a terminal's current context may be of another cluster.
-fn cluster(view: &RunView) -> Option<String> {
-    if view.is_sandbox() {
-        return Some(
-            "# first `runsheet sandbox kubeconfig > sandbox.kubeconfig`, then kubectl with --kubeconfig=sandbox.kubeconfig".to_owned(),
-        );
-    }
-    let target = view.spec()?.target.as_ref()?;
-    let uid = target.identity.get("kubernetes")?.as_str()?;
-    let environment = &target.environment;
-    let look = "kubectl get namespace kube-system -o jsonpath='{.metadata.uid}'";
-    Some(format!("# only where {look} prints {uid}: that is {environment}"))
 }
 
 fn facts(view: &RunView, style: &Style) -> Vec<String> {

@@ -14,8 +14,10 @@ use crate::model::status::{RunStatus, StepStatus};
 pub struct Style {
     /// Whether ANSI colours are written.
     pub color: bool,
-    /// Columns. Tables and frames keep within; prose does not break.
+    /// Columns. Tables and frames keep within.
     pub width: usize,
+    /// Whether sentences are broken between words: on a terminal, which would break them within.
+    pub wrap: bool,
     /// What is now: for ages, and to leave out today's date.
     pub now: Timestamp,
     /// The reader's time zone.
@@ -46,20 +48,22 @@ pub enum Role {
 impl Style {
     /// Without colour, 100 columns, in UTC: for files, pipes and tests.
     pub fn plain(now: Timestamp) -> Self {
-        Self { color: false, width: 100, now, zone: TimeZone::UTC }
+        Self { color: false, width: 100, wrap: false, now, zone: TimeZone::UTC }
     }
 
     /// For what is written to standard output: colour where the terminal shows it (`NO_COLOR`, `CLICOLOR`, `TERM=dumb` are honoured), its width,
     /// the system's time zone.
     pub fn stdout(now: Timestamp) -> Self {
         let color = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-        Self { color, width: width_of(&console::Term::stdout()), now, zone: TimeZone::system() }
+        let term = console::Term::stdout();
+        Self { color, width: width_of(&term), wrap: term.is_term(), now, zone: TimeZone::system() }
     }
 
     /// The same for standard error.
     pub fn stderr(now: Timestamp) -> Self {
         let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-        Self { color, width: width_of(&console::Term::stderr()), now, zone: TimeZone::system() }
+        let term = console::Term::stderr();
+        Self { color, width: width_of(&term), wrap: term.is_term(), now, zone: TimeZone::system() }
     }
 
     /// Whether standard error is a terminal that a frame can be redrawn on; where it is not, a run is told in plain lines.

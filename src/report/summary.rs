@@ -1,7 +1,10 @@
 //! The end of a run: what was done, what failed, what is owed and how it is given back.
 
 use super::frame::{Live, rows};
+use super::outputs;
+use super::prose::fold;
 use super::section::{self, section};
+use super::skipped;
 use super::style::{Role, Style, of_run};
 use super::text;
 use super::view::RunView;
@@ -12,13 +15,15 @@ const STEPS: usize = 60;
 
 /// What a run ends with, or where it stopped for now.
 pub fn summary(view: &RunView, style: &Style) -> String {
-    let mut page = vec![title(view, style), String::new()];
+    let mut page = fold(&title(view, style), 0, style);
+    page.push(String::new());
     page.extend(rows(view, &Live::default(), style, STEPS).into_iter().map(|row| text::fit(&row, style.width)));
-    section(&mut page, style, "Failed", section::failures(view, style));
-    let outputs = view.outputs().iter().map(|(name, value)| format!("{}: {}", text::clean(name), text::value(value))).collect();
-    section(&mut page, style, "Outputs", outputs);
-    section(&mut page, style, "Kept", section::kept(view));
-    section(&mut page, style, "Owed", section::owed(view, style));
+    section::prose(&mut page, style, "Failed", section::failures(view, style));
+    outputs::section(&mut page, view, style);
+    section::prose(&mut page, style, "Taken back", section::taken_back(view));
+    section::prose(&mut page, style, "Kept", section::kept(view));
+    section::prose(&mut page, style, "Owed", section::owed(view, style));
+    section::prose(&mut page, style, "Not done", skipped::section(view, style));
     if !view.status().is_finished() {
         section(&mut page, style, "Next", section::commands(&view.next_commands(), style));
     }
@@ -28,6 +33,7 @@ pub fn summary(view: &RunView, style: &Style) -> String {
 
 /// `pre-event 3fa9c1d2 succeeded in 42s: reason`
 pub(super) fn title(view: &RunView, style: &Style) -> String {
+    let missed = skipped::in_short(view).filter(|_| view.status() == RunStatus::Succeeded);
     let status = match view.status() {
         status @ (RunStatus::Running
         | RunStatus::Waiting
@@ -35,10 +41,11 @@ pub(super) fn title(view: &RunView, style: &Style) -> String {
         | RunStatus::RolledBack
         | RunStatus::Stuck
         | RunStatus::Paused
-        | RunStatus::Cancelled) => format!("is {}", style.paint(of_run(status), status.as_str())),
-        status @ (RunStatus::Succeeded | RunStatus::SucceededWithFailures | RunStatus::Failed) => {
-            style.paint(of_run(status), status.as_str())
-        }
+        | RunStatus::Cancelled) => format!("is {}", style.paint(of_run(status), view.word())),
+        status @ (RunStatus::Succeeded | RunStatus::SucceededWithFailures | RunStatus::Failed) => match missed {
+            Some(missed) => format!("{}, but {missed},", style.paint(Role::Attention, status.as_str())),
+            None => style.paint(of_run(status), status.as_str()),
+        },
     };
     let mut title = format!("{} {} {status}", style.paint(Role::Strong, &text::clean(view.playbook())), view.run().short());
     if let (Some(from), Some(to)) = (view.created_at(), view.status_since()) {
@@ -46,6 +53,9 @@ pub(super) fn title(view: &RunView, style: &Style) -> String {
             status if status.is_finished() => format!(" after {}", text::duration(from, to)),
             _ => format!(" since {}", text::time(to, style)),
         });
+    }
+    if view.word() != view.status().as_str() {
+        title.push_str(&format!(" ({}, but nobody works on it)", view.status()));
     }
     if let Some(reason) = view.reason() {
         title.push_str(&format!(": {}", text::clean(reason)));

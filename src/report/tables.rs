@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::style::{Role, Style, of_run};
 use super::text;
+use super::view::status_word;
 use crate::model::id::RunId;
 use crate::model::status::RunStatus;
 
@@ -28,6 +29,8 @@ pub struct RunRow {
     pub started: Timestamp,
     /// When something happened last.
     pub updated: Timestamp,
+    /// Whether a process works on it, where that was asked.
+    pub alive: Option<bool>,
     /// How many fields it has not given back.
     pub owed: usize,
     /// Who started it.
@@ -66,7 +69,7 @@ pub fn runs_table(rows: &[RunRow], style: &Style) -> String {
             Cell::new(row.id.short()),
             Cell::new(text::clean(&row.playbook)),
             Cell::new(row.environment.as_deref().map_or_else(|| "–".to_owned(), text::clean)),
-            painted(row.status.as_str(), of_run(row.status)),
+            painted(status_word(row.status, row.alive), of_run(row.status)),
             Cell::new(text::minute(row.started, style)),
         ];
         if wide {
@@ -152,6 +155,7 @@ mod tests {
             status: RunStatus::Stuck,
             started: start(),
             updated: start() + jiff::SignedDuration::from_secs(90),
+            alive: None,
             owed: 1,
             by: "ana@web-1".into(),
         };

@@ -116,7 +116,11 @@ pub fn value(value: &Value) -> String {
 /// An object without the target's identity, as people name it: `deployment/ticket-service` of `k8s:<uid>/production/deployment/ticket-service`.
 pub fn object(object: &ObjectRef) -> String {
     let whole = object.0.as_str();
-    let short = if whole.starts_with("k8s:") { whole.rmatch_indices('/').nth(1).map_or(whole, |(at, _)| &whole[at + 1..]) } else { whole };
+    let short = if ["k8s:", "aws:"].iter().any(|target| whole.starts_with(target)) {
+        whole.rmatch_indices('/').nth(1).map_or(whole, |(at, _)| &whole[at + 1..])
+    } else {
+        whole
+    };
     clean(short)
 }
 
@@ -211,6 +215,7 @@ mod tests {
     #[test]
     fn an_object_loses_only_the_targets_identity() {
         assert_eq!(object(&ObjectRef("k8s:4f0c/production/deployment/ticket-service".into())), "deployment/ticket-service");
+        assert_eq!(object(&ObjectRef("aws:123456789012:eu-central-1/elasticache/ticket-redis".into())), "elasticache/ticket-redis");
         assert_eq!(object(&ObjectRef("http://host/a/b".into())), "http://host/a/b");
     }
 }

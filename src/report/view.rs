@@ -11,11 +11,14 @@ use serde_json::{Map, Value};
 
 use super::outline::{Outline, StepOutline};
 use super::step_view::{Kept, StepView};
+use crate::model::change::{LedgerEntry, ObjectRef};
 use crate::model::definition::Definition;
 use crate::model::event::RollbackScope;
 use crate::model::id::{RunId, StepPath};
 use crate::model::instruction::Command;
+use crate::model::monitor::SAMPLES;
 use crate::model::run::RunSpec;
+use crate::model::samples::Sampled;
 use crate::model::status::{RunStatus, StepStatus};
 
 /// How many operators' instructions are kept to be shown, the latest.
@@ -48,6 +51,10 @@ pub struct RunView {
     pub(super) leaves: Totals,
     /// Steps whose effect is, or may be, there: the seq of their intent and their place.
     pub(super) open: BTreeSet<(u64, u32)>,
+    /// What all runs changed of the fields that this run owes, in the order of their intents.
+    pub(super) histories: HashMap<(ObjectRef, String), Vec<LedgerEntry>>,
+    /// What its monitors have seen, by the steps that sample.
+    pub(super) sampled: Vec<(StepPath, Sampled)>,
 }
 
 /// The process that works on a run.
@@ -118,6 +125,14 @@ impl Totals {
     }
 }
 
+/// A run's status in a word, given whether a process works on it, where that is known.
+pub fn status_word(status: RunStatus, owner_alive: Option<bool>) -> &'static str {
+    match (status, owner_alive) {
+        (RunStatus::Running | RunStatus::RollingBack, Some(false)) => "interrupted",
+        _ => status.as_str(),
+    }
+}
+
 impl RunView {
     /// A run of which nothing is known yet.
     pub fn new(run: RunId) -> Self {
@@ -144,6 +159,8 @@ impl RunView {
             by_status: vec![BTreeSet::new(); StepStatus::ALL.len()],
             leaves: Totals::default(),
             open: BTreeSet::new(),
+            histories: HashMap::new(),
+            sampled: Vec::new(),
         }
     }
 
@@ -158,9 +175,27 @@ impl RunView {
         self
     }
 
-    /// What the caller found out about the owner's process: alive or not. Only this is not in the records.
+    /// What the caller found out about the owner's process: alive or not.
     pub fn set_owner_alive(&mut self, alive: bool) {
         self.owner_alive = Some(alive);
+    }
+
+    /// The steps that sample for its monitors.
+    pub fn samplers(&self) -> Vec<StepPath> {
+        let suffix = format!("[{SAMPLES}]");
+        let samples =
+            |step: &&StepView| step.uses() == Some("monitor") && step.path.as_str().ends_with(&suffix) && step.started_at.is_some();
+        self.steps().filter(samples).map(|step| step.path.clone()).collect()
+    }
+
+    /// What a monitor has seen so far.
+    pub fn set_sampled(&mut self, step: StepPath, sampled: Sampled) {
+        self.sampled.push((step, sampled));
+    }
+
+    /// What the ledger knows of a field that this run owes, of all runs, in the order of their intents. Only this, the owner and the samples are not in the records.
+    pub fn set_history(&mut self, object: ObjectRef, field: String, history: Vec<LedgerEntry>) {
+        self.histories.insert((object, field), history);
     }
 
     /// The run.
@@ -191,6 +226,11 @@ impl RunView {
     /// Where it stands.
     pub fn status(&self) -> RunStatus {
         self.status
+    }
+
+    /// Where it stands, in a word: `interrupted` where it should be at work, and nobody works on it.
+    pub fn word(&self) -> &'static str {
+        status_word(self.status, self.owner_alive)
     }
 
     /// Since when it stands there.
@@ -243,7 +283,7 @@ impl RunView {
         self.instructions.iter()
     }
 
-    /// How many attempts of the action `command` were started: they ran on this machine, in the sandbox too.
+    /// How many attempts of the action `command`, or of a plugin, were started: they ran on this machine, in the sandbox too.
     pub fn commands_run(&self) -> usize {
         self.commands_run
     }

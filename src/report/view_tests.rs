@@ -7,8 +7,9 @@ use super::needs::NeedKind;
 use super::owed::OwedWhat;
 use super::step_view::EffectState;
 use super::view::RunView;
-use crate::model::change::{Change, Standing, Swap};
+use crate::model::change::{Change, LedgerEntry, Standing, Swap};
 use crate::model::event::{Event, GateKind, ResetTo, SkipReason, Waiting};
+use crate::model::id::RunId;
 use crate::model::instruction::Command;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure};
@@ -278,4 +279,38 @@ fn a_call_that_fails_because_of_a_step_names_that_step_alone() {
     journal.add(Event::StepExpanded { step: path("warm_pool"), items: vec![("a".into(), Value::Null)] });
     journal.add(fails("warm_pool")).status(RunStatus::Paused, None);
     assert_eq!(named(&journal), Some(vec!["warm_pool".to_owned()]));
+}
+
+fn entered(run: u128, change: Change, position: i64, reverted_at: Option<i64>) -> LedgerEntry {
+    let run = if run == 0 { run_id() } else { RunId(uuid::Uuid::from_u128(run)) };
+    LedgerEntry { run, step: path("scale"), occurrence: 1, change, settled: true, reverted: reverted_at.is_some(), reverted_at, position }
+}
+
+#[test]
+fn a_debt_is_told_from_where_a_later_run_has_brought_it() {
+    let mut journal = Journal::new();
+    journal.scaled();
+    let mut view = journal.view(&pre_event());
+    let own = scaling(2, 8).changes.remove(0);
+    let history = vec![
+        entered(0, own.clone(), 1, None),
+        entered(7, scaling(8, 3).changes.remove(0), 2, None),
+        // Somebody else came between.
+        entered(7, scaling(4, 5).changes.remove(0), 3, None),
+    ];
+    view.set_history(own.object, own.field, history);
+    assert_eq!(owed(&view), ["deployment/ticket-service: replicas 3 → 2, which takes back 8 → 3 of run 00000007 too"]);
+}
+
+#[test]
+fn what_went_back_with_another_runs_change_is_not_owed() {
+    let mut journal = Journal::new();
+    journal.scaled();
+    let mut view = journal.view(&pre_event());
+    let own = scaling(2, 8).changes.remove(0);
+    let of = |reverted_at| vec![entered(7, scaling(1, 2).changes.remove(0), 1, reverted_at), entered(0, own.clone(), 2, None)];
+    view.set_history(own.object.clone(), own.field.clone(), of(None));
+    assert_eq!(owed(&view), ["deployment/ticket-service: replicas 8 → 2"]);
+    view.set_history(own.object.clone(), own.field.clone(), of(Some(9)));
+    assert_eq!(owed(&view), Vec::<String>::new());
 }

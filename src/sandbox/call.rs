@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) accept: String,
     pub(crate) body: Bytes,
     pub(crate) caller: Caller,
+    /// Whether it says of itself that it is part of a load test.
+    pub(crate) load_test: bool,
     authorization: String,
     query: Vec<(String, String)>,
 }
@@ -63,6 +65,7 @@ impl Call {
             accept: text(&parts.headers, header::ACCEPT),
             body,
             caller,
+            load_test: parts.headers.get("x-load-test").is_some_and(|value| value == "true"),
             authorization: text(&parts.headers, header::AUTHORIZATION),
             query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         }
@@ -78,6 +81,7 @@ impl Call {
             accept: self.accept.clone(),
             body: self.body.clone(),
             caller: self.caller.clone(),
+            load_test: self.load_test,
             authorization: String::new(),
             query: self.query.clone(),
         }
@@ -86,6 +90,11 @@ impl Call {
     /// The first value of a query parameter; empty where it is absent.
     pub(crate) fn query(&self, name: &str) -> &str {
         self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// All values of a query parameter, in order.
+    pub(crate) fn queries<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether a query parameter is set to true.
@@ -112,6 +121,11 @@ impl Call {
     /// Whether any credentials came with the request.
     pub(crate) fn has_credentials(&self) -> bool {
         !self.authorization.is_empty()
+    }
+
+    /// The header `Authorization`, for what is signed and not borne.
+    pub(crate) fn authorization(&self) -> &str {
+        &self.authorization
     }
 
     /// Whether the request carries this token: as a bearer, or as the password of a user, which is how kubectl sends it without TLS.

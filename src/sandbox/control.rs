@@ -8,16 +8,18 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::aws::Aws;
 use super::call::{Call, Caller};
-use super::cluster::Autoscaler;
 use super::cluster::api::json as respond;
 use super::cluster::meddle::meddle;
+use super::cluster::{ArgoCd, Autoscaler};
 use super::connections::Usage;
 use super::effects::{FILE, effects};
 use super::error::SandboxError;
 use super::fault::Fault;
 use super::load::{self, Load};
 use super::platform::{Platform, Refusal};
+use super::pooler::Pooler;
 
 /// What a running sandbox says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,15 @@ pub struct Overview {
     /// The requests a second that reach the ticket service.
     #[serde(default)]
     pub load: f64,
+    /// The autoscaler that the cluster was made with.
+    #[serde(default)]
+    pub autoscaler: Autoscaler,
+    /// The Argo CD that the cluster was made with.
+    #[serde(default)]
+    pub argocd: ArgoCd,
+    /// The pooler that the platform was made with.
+    #[serde(default)]
+    pub pooler: Pooler,
     /// How often the autoscalers have looked since the sandbox was fresh: once in 15 s of the cluster's own time.
     #[serde(default)]
     pub autoscaler_looks: u64,
@@ -77,10 +88,18 @@ async fn handle(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure>
         ("POST", "/sandbox/reset") => {
             let body: Value = if call.body.is_empty() { Value::Null } else { read(call)? };
             let autoscaler = match body["autoscaler"].as_str() {
-                Some(text) => text.parse().map_err(|why| (400, why))?,
-                None => Autoscaler::default(),
+                Some(text) => Some(text.parse::<Autoscaler>().map_err(|why| (400, why))?),
+                None => None,
             };
-            platform.reset(autoscaler).await.map_err(|error| internal(&error))?;
+            let argocd = match body["argocd"].as_str() {
+                Some(text) => Some(text.parse::<ArgoCd>().map_err(|why| (400, why))?),
+                None => None,
+            };
+            let pooler = match body["pooler"].as_str() {
+                Some(text) => Some(text.parse::<Pooler>().map_err(|why| (400, why))?),
+                None => None,
+            };
+            platform.reset(autoscaler, argocd, pooler).await.map_err(|error| internal(&error))?;
             Ok(Value::Null)
         }
         ("PUT", "/sandbox/load") => {
@@ -129,6 +148,9 @@ async fn add_fault(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failu
     let added = platform.change(move |world| match fault {
         Fault::Change { object, field, value } => {
             let caller = Caller { request: "-".to_owned(), user_agent: "someone-else".to_owned(), idempotency_key: None };
+            if Aws::has(&object) {
+                return Aws::meddle(world, &caller, &object, &field, &value).map(|()| None).map_err(|message| (422, message));
+            }
             meddle(world, &caller, &object, &field, value, moment).map(|()| None).map_err(|message| (422, message))
         }
         Fault::Request { .. }
@@ -152,13 +174,16 @@ fn overview(platform: &Platform) -> Overview {
         effects: world.effects.count(),
         watches: platform.activity().watches(),
         deployments: super::cluster::summary(&world.store),
-        connections: world.connections.usage(&world.store),
+        connections: world.connections.usage(&world.store, &world.bouncers),
+        pooler: world.bouncers.kind,
         load: world.load.rps,
+        autoscaler: world.autoscaler,
+        argocd: world.argocd,
         autoscaler_looks: world.memory.looks(),
     }
 }
 
 fn usage(platform: &Platform) -> Usage {
     let world = platform.read();
-    world.connections.usage(&world.store)
+    world.connections.usage(&world.store, &world.bouncers)
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::error::SandboxError;
 use super::persist;
+use super::pooler::Pooler;
 
 /// The identity of a sandbox.
 #[derive(Clone, Serialize, Deserialize)]
@@ -29,6 +30,12 @@ pub(crate) struct Identity {
     /// A token that the cluster no longer takes; empty in a folder of before there was one.
     #[serde(default)]
     pub(crate) expired_token: String,
+    /// The token of the account that changes workloads; empty in a folder of before there was one.
+    #[serde(default)]
+    pub(crate) deployer_token: String,
+    /// The token of the account that sets replicas; empty in a folder of before there was one.
+    #[serde(default)]
+    pub(crate) scaler_token: String,
     pub(crate) port: u16,
 }
 
@@ -48,6 +55,19 @@ pub struct Ready {
     /// The password of the user `runsheet` of its PostgreSQL server.
     #[serde(default)]
     pub postgres_password: String,
+    /// Whether PgBouncer is before its PostgreSQL server.
+    #[serde(default)]
+    pub pooler: Pooler,
+}
+
+impl Ready {
+    /// Says of the sandbox that serves this folder, if one does, that it has this pooler.
+    pub(crate) fn set_pooler(dir: &Path, pooler: Pooler) -> Result<(), SandboxError> {
+        match persist::load::<Self>(dir, persist::READY)? {
+            Some(ready) if ready.pooler != pooler => persist::save_json(dir, persist::READY, &Self { pooler, ..ready }),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn token() -> String {
@@ -67,10 +87,18 @@ impl Identity {
             postgres_password: String::new(),
             viewer_token: String::new(),
             expired_token: String::new(),
+            deployer_token: String::new(),
+            scaler_token: String::new(),
             port: 0,
         });
         // A folder of before has not all of them.
-        let later = [&mut identity.postgres_password, &mut identity.viewer_token, &mut identity.expired_token];
+        let later = [
+            &mut identity.postgres_password,
+            &mut identity.viewer_token,
+            &mut identity.expired_token,
+            &mut identity.deployer_token,
+            &mut identity.scaler_token,
+        ];
         let missing = later.into_iter().filter(|secret| secret.is_empty()).map(|secret| *secret = token()).count();
         if missing == 0 {
             return Ok(identity);

@@ -20,6 +20,10 @@ pub enum Account {
     Admin,
     /// Reads everything and writes nothing.
     Viewer,
+    /// Changes workloads and what belongs to them in the namespace `production`.
+    Deployer,
+    /// Sets replicas in the namespace `production`.
+    Scaler,
     /// Its token has expired: each request is refused with 401.
     Expired,
 }
@@ -29,6 +33,8 @@ impl fmt::Display for Account {
         f.write_str(match self {
             Self::Admin => "admin",
             Self::Viewer => "viewer",
+            Self::Deployer => "deployer",
+            Self::Scaler => "scaler",
             Self::Expired => "expired",
         })
     }
@@ -91,6 +97,8 @@ pub async fn kubeconfig(dir: &Path, account: Account) -> Result<Kubeconfig, Sand
     let token = match account {
         Account::Admin => identity.admin_token,
         Account::Viewer => identity.viewer_token,
+        Account::Deployer => identity.deployer_token,
+        Account::Scaler => identity.scaler_token,
         Account::Expired => identity.expired_token,
     };
     Ok(Kubeconfig { account, address: ready.address, token })

@@ -9,14 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
 
-use super::cluster::Autoscaler;
 use super::cluster::admit;
 use super::cluster::controller::{self, Moment};
+use super::cluster::{ArgoCd, Autoscaler};
 use super::effects::EffectLog;
 use super::error::SandboxError;
-use super::identity::Identity;
+use super::identity::{Identity, Ready};
 use super::idle::Activity;
 use super::persist;
+use super::pooler::Pooler;
 use super::postgres::Sessions;
 use super::request_log::RequestLog;
 use super::server::Options;
@@ -70,7 +71,8 @@ impl Platform {
         let mut effects = EffectLog::open(dir)?;
         let loaded: Option<World> = persist::load(dir, persist::STATE)?;
         let fresh = loaded.is_none();
-        let mut world = loaded.unwrap_or_else(|| World::initial(&identity.cluster_uid, 0, now(), options.autoscaler));
+        let fresh_one = || World::initial(&identity.cluster_uid, 0, now(), options.autoscaler, options.argocd).with_pooler(options.pooler);
+        let mut world = loaded.unwrap_or_else(fresh_one);
         if !fresh {
             admit::upgrade(&mut world.store);
         }
@@ -170,7 +172,8 @@ impl Platform {
             *self.world.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
             return Ok(result);
         }
-        next.connections.sample(&next.store, next.faults.connections(), now());
+        next.traffic.sample(&next.store, next.load, now(), self.speed);
+        next.connections.sample(&next.store, &next.bouncers, next.faults.connections(), now());
         disk.commit(&next).map_err(Refusal::Storage)?;
         self.show(next);
         Ok(result)
@@ -182,20 +185,29 @@ impl Platform {
         self.changed.send_if_modified(|shown| std::mem::replace(shown, version) != version);
     }
 
-    /// Goes back to the fresh cluster with an empty effect log. The uid stays, and resource versions go on.
-    pub(crate) async fn reset(self: &Arc<Self>, autoscaler: Autoscaler) -> Result<(), SandboxError> {
+    /// Goes back to the fresh cluster with an empty effect log; its autoscaler, its Argo CD and its pooler are those that it was made with, unless
+    /// others are named. The uid stays, and resource versions go on.
+    pub(crate) async fn reset(
+        self: &Arc<Self>,
+        autoscaler: Option<Autoscaler>,
+        argocd: Option<ArgoCd>,
+        pooler: Option<Pooler>,
+    ) -> Result<(), SandboxError> {
         let platform = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
             let mut disk = platform.disk.lock().unwrap_or_else(PoisonError::into_inner);
-            let version = platform.read().store.version();
-            let mut next = World::initial(&platform.identity.cluster_uid, version, now(), autoscaler);
+            let before = platform.read();
+            let (version, autoscaler) = (before.store.version(), autoscaler.unwrap_or(before.autoscaler));
+            let argocd = argocd.unwrap_or(before.argocd);
+            let pooler = pooler.unwrap_or(before.bouncers.kind);
+            let mut next = World::initial(&platform.identity.cluster_uid, version, now(), autoscaler, argocd).with_pooler(pooler);
             // A watch from before the reset cannot know what is gone, so the history begins anew and tells it so.
             next.store.keep(platform.history);
             next.store.forget();
             disk.commit(&next)?;
             disk.effects.clear()?;
             platform.show(next);
-            Ok(())
+            Ready::set_pooler(&platform.dir, pooler)
         });
         done.await.unwrap_or_else(|error| Err(SandboxError::io("reset", Path::new(persist::STATE), std::io::Error::other(error))))?;
         self.wake();

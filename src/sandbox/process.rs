@@ -14,13 +14,14 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::client;
-use super::cluster::Autoscaler;
+use super::cluster::{ArgoCd, Autoscaler};
 use super::connections::Usage;
 use super::control::Overview;
 use super::error::SandboxError;
 use super::identity::{Identity, Ready};
 use super::persist;
 use super::platform::Platform;
+use super::pooler::Pooler;
 use super::server::Options;
 
 /// How long a start may take.
@@ -170,16 +171,29 @@ pub async fn connections(dir: &Path) -> Result<Usage, SandboxError> {
 /// # Errors
 /// [`SandboxError::Served`] when one runs that does not answer; [`SandboxError::Io`].
 pub async fn reset(dir: &Path) -> Result<(), SandboxError> {
-    reset_with(dir, Autoscaler::None).await
+    reset_to(dir, None, None, None).await
 }
 
-/// [`reset`] to a cluster with this autoscaler.
+/// [`reset`] to a cluster with this autoscaler and this Argo CD, where they are named.
 ///
 /// # Errors
 /// As [`reset`].
-pub async fn reset_with(dir: &Path, autoscaler: Autoscaler) -> Result<(), SandboxError> {
+pub async fn reset_with(dir: &Path, autoscaler: Option<Autoscaler>) -> Result<(), SandboxError> {
+    reset_to(dir, autoscaler, None, None).await
+}
+
+/// [`reset`] to a cluster with this autoscaler and this Argo CD and a platform with this pooler, where they are named.
+///
+/// # Errors
+/// As [`reset`].
+pub async fn reset_to(
+    dir: &Path,
+    autoscaler: Option<Autoscaler>,
+    argocd: Option<ArgoCd>,
+    pooler: Option<Pooler>,
+) -> Result<(), SandboxError> {
     if client::find(dir).await?.is_some() {
-        let body = serde_json::json!({ "autoscaler": autoscaler });
+        let body = serde_json::json!({ "autoscaler": autoscaler, "argocd": argocd, "pooler": pooler });
         client::ask(dir, "POST", "/sandbox/reset", Some(&body)).await?;
         return Ok(());
     }
@@ -193,7 +207,7 @@ pub async fn reset_with(dir: &Path, autoscaler: Autoscaler) -> Result<(), Sandbo
         }
         opened => opened?,
     };
-    platform.reset(autoscaler).await
+    platform.reset(autoscaler, argocd, pooler).await
 }
 
 fn open(dir: &Path) -> Result<std::sync::Arc<Platform>, SandboxError> {

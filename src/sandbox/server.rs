@@ -13,17 +13,20 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::cluster::Autoscaler;
 use super::cluster::store::HISTORY;
+use super::cluster::{ArgoCd, Autoscaler};
 use super::error::SandboxError;
 use super::identity::{Identity, Ready};
 use super::persist;
 use super::platform::Platform;
+use super::pooler::Pooler;
 use super::postgres;
+use super::redis;
 use super::routes;
 
 /// How many connections are served at the same time; more wait.
@@ -46,11 +49,23 @@ pub struct Options {
     pub history: usize,
     /// The autoscaler of a cluster that is made now; one that is there keeps its own.
     pub autoscaler: Autoscaler,
+    /// The Argo CD of a cluster that is made now; one that is there keeps its own.
+    pub argocd: ArgoCd,
+    /// The pooler of a platform that is made now; one that is there keeps its own.
+    pub pooler: Pooler,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: None, speed: 1.0, idle: Duration::from_secs(30 * 60), history: HISTORY, autoscaler: Autoscaler::None }
+        Self {
+            port: None,
+            speed: 1.0,
+            idle: Duration::from_secs(30 * 60),
+            history: HISTORY,
+            autoscaler: Autoscaler::None,
+            argocd: ArgoCd::Off,
+            pooler: Pooler::None,
+        }
     }
 }
 
@@ -81,7 +96,8 @@ pub async fn start(dir: &Path, options: Options) -> Result<Running, SandboxError
         identity.port = address.port();
         identity.save(dir)?;
     }
-    let ready = Ready {
+    let mut ready = Ready {
+        pooler: Pooler::None,
         address,
         pid: std::process::id(),
         cluster_uid: identity.cluster_uid.clone(),
@@ -90,6 +106,7 @@ pub async fn start(dir: &Path, options: Options) -> Result<Running, SandboxError
         postgres_password: identity.postgres_password.clone(),
     };
     let platform = Platform::open(dir, identity, &options)?;
+    ready.pooler = platform.read().bouncers.kind;
     persist::save_json(dir, persist::READY, &ready)?;
     let task = tokio::spawn(run(dir.to_owned(), lock, listener, Arc::clone(&platform), options.idle));
     Ok(Running { ready, platform, task })
@@ -201,20 +218,37 @@ async fn run(dir: PathBuf, lock: File, listener: TcpListener, platform: Arc<Plat
     drop(lock);
 }
 
-/// Whether it is PostgreSQL that is spoken: its first packet begins with a length below 16 MiB, HTTP with a letter.
-async fn speaks_postgres(stream: &TcpStream) -> bool {
+/// The first byte, by which the protocol is told: PostgreSQL's first packet begins with a length below 16 MiB, Redis's with an array, HTTP with a letter.
+async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut first = [1; 1];
-    matches!(stream.peek(&mut first).await, Ok(1)) && first == [0]
+    matches!(stream.peek(&mut first).await, Ok(1)).then_some(first[0])
+}
+
+/// Serves a connection that a port-forward made to a Pod.
+pub(crate) async fn serve_pod(stream: DuplexStream, platform: Arc<Platform>, namespace: String, pod: String) {
+    let service = service_fn({
+        let platform = Arc::clone(&platform);
+        move |request| routes::answer_pod(Arc::clone(&platform), request, (namespace.clone(), pod.clone()))
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(FIRST_BYTE_WITHIN);
+    tokio::select! {
+        ended = builder.serve_connection(TokioIo::new(stream), service) => if let Err(error) = ended {
+            tracing::debug!(%error, "a forwarded connection ended early");
+        },
+        () = platform.stopping() => {}
+    }
 }
 
 async fn connection(stream: TcpStream, platform: Arc<Platform>) {
-    let postgres = tokio::select! {
-        told = tokio::time::timeout(FIRST_BYTE_WITHIN, speaks_postgres(&stream)) => told,
+    let first = tokio::select! {
+        first = tokio::time::timeout(FIRST_BYTE_WITHIN, first_byte(&stream)) => first,
         () = platform.stopping() => return,
     };
-    match postgres {
-        Ok(true) => return postgres::serve(stream, platform).await,
-        Ok(false) => {}
+    match first {
+        Ok(Some(0)) => return postgres::serve(stream, platform).await,
+        Ok(Some(redis::FIRST)) => return redis::serve(stream, platform).await,
+        Ok(_) => {}
         Err(_) => return,
     }
     let service = service_fn({
@@ -225,7 +259,7 @@ async fn connection(stream: TcpStream, platform: Arc<Platform>) {
     let mut builder = http1::Builder::new();
     // As for the first byte.
     builder.timer(TokioTimer::new()).header_read_timeout(FIRST_BYTE_WITHIN);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = platform.stopping() => {

@@ -55,13 +55,26 @@ pub(crate) async fn answer(platform: &Arc<Platform>, call: Arc<Call>) -> Respons
         (Method::GET, "/health/ready") => ready(platform).await,
         (Method::POST, "/internal/cache/warm") => warm(platform, call).await,
         (Method::GET, "/internal/cache/status") => status(platform, &call),
-        (_, "/health/ready" | "/internal/cache/warm" | "/internal/cache/status") => Err(failure(405, "method not allowed")),
+        (Method::POST, "/purchases") => return purchase(platform, &call),
+        (_, "/health/ready" | "/internal/cache/warm" | "/internal/cache/status" | "/purchases") => Err(failure(405, "method not allowed")),
         (_, path) => Err(failure(404, format!("there is no {path} here"))),
     };
     match answered {
         Ok(body) => respond(200, &body),
         Err((code, body)) => respond(code, &body),
     }
+}
+
+/// A purchase of a load test: it goes the whole way but for the purchase itself. The sandbox sells nothing else.
+fn purchase(platform: &Platform, call: &Call) -> Response {
+    let (code, body) = match serde_json::from_slice::<Value>(&call.body) {
+        _ if ready_pods(&platform.read()).is_empty() => failure(503, "no pod of ticket-service is ready"),
+        Ok(body) if body["eventId"].as_str().is_none_or(|id| Uuid::parse_str(id).is_err()) => failure(400, "eventId must be a UUID"),
+        Ok(_) if call.load_test => (202, json!({ "status": "accepted", "dryRun": true })),
+        Ok(_) => failure(422, "the sandbox sells no tickets: send X-Load-Test: true"),
+        Err(error) => failure(400, format!("the body is not JSON: {error}")),
+    };
+    respond(code, &body)
 }
 
 /// Answers one request to one Pod of the service: what it does to the caches is done for all, its pool of connections is its own.

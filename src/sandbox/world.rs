@@ -6,13 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::aws::Aws;
 use super::cluster::controller::{Memory, Moment};
-use super::cluster::{self, Autoscaler, Store, controller};
+use super::cluster::{self, ArgoCd, Autoscaler, Store, controller};
 use super::connections::Accounting;
 use super::effects::Tail;
 use super::fault::FaultSet;
 use super::load::Load;
+use super::pooler::{Bouncers, Pooler};
 use super::ticket_service::TicketService;
+use super::traffic::Traffic;
 
 /// The state of the simulated platform.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,12 +26,27 @@ pub(crate) struct World {
     pub(crate) effects: Tail,
     #[serde(default)]
     pub(crate) connections: Accounting,
+    /// PgBouncer's instances, where there are any: a reset goes back to their files.
+    #[serde(default)]
+    pub(crate) bouncers: Bouncers,
     /// The requests a second that reach the ticket service.
     #[serde(default)]
     pub(crate) load: Load,
+    /// The autoscaler that the cluster was made with: a reset goes back to it.
+    #[serde(default)]
+    pub(crate) autoscaler: Autoscaler,
+    /// The Argo CD that the cluster was made with: a reset goes back to it.
+    #[serde(default)]
+    pub(crate) argocd: ArgoCd,
     /// What the cluster's controllers remember.
     #[serde(default)]
     pub(crate) memory: Memory,
+    /// The caches and databases that AWS runs.
+    #[serde(default)]
+    pub(crate) aws: Aws,
+    /// What the load has come to.
+    #[serde(default)]
+    pub(crate) traffic: Traffic,
     /// The last change was one of the controllers' memory alone, which need not be on disk.
     #[serde(skip)]
     pub(crate) quiet: bool,
@@ -36,24 +54,36 @@ pub(crate) struct World {
 
 impl World {
     /// The platform as it is at first; resource versions go on from `version`. `now` is in milliseconds since 1970.
-    pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Autoscaler) -> Self {
-        let (store, memory) = cluster::initial(cluster_uid, version, now, autoscaler);
+    pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Autoscaler, argocd: ArgoCd) -> Self {
+        let (store, memory) = cluster::initial(cluster_uid, version, now, autoscaler, argocd);
         Self {
             store,
             memory,
             load: Load::default(),
+            autoscaler,
+            argocd,
+            aws: Aws::default(),
             quiet: false,
+            traffic: Traffic::default(),
             ticket_service: TicketService::default(),
             faults: FaultSet::default(),
             effects: Tail::default(),
             connections: Accounting::default(),
+            bouncers: Bouncers::default(),
         }
+    }
+
+    /// With this between the Pods and the database.
+    #[must_use]
+    pub(crate) fn with_pooler(self, pooler: Pooler) -> Self {
+        Self { bouncers: Bouncers::new(pooler), ..self }
     }
 
     /// Lets the cluster do what is due; the answer is when the next thing is.
     pub(crate) fn advance(&mut self, moment: Moment) -> Option<u64> {
         let outcome = controller::reconcile(&mut self.store, &mut self.memory, &self.faults, self.load, moment);
-        self.quiet = !outcome.changed;
-        outcome.due
+        let (aws_changed, aws_due) = self.aws.advance(moment);
+        self.quiet = !outcome.changed && !aws_changed;
+        outcome.due.into_iter().chain(aws_due).min()
     }
 }

@@ -21,6 +21,7 @@ use crate::model::definition::Definition;
 use crate::model::event::{Event, Record};
 use crate::model::id::{ContentHash, RunId};
 use crate::model::instruction::Instruction;
+use crate::ports::history::History;
 use crate::ports::journal::{Append, Journal, JournalError};
 
 /// The journal in one SQLite database. Dropping it finishes what waits in its queue.
@@ -245,5 +246,13 @@ impl Journal for Store {
     async fn ledger(&self, object: &ObjectRef, field: &str) -> Result<Vec<LedgerEntry>, JournalError> {
         let (object, field) = (object.clone(), field.to_owned());
         self.ask(move |readers| readers.ask(|connection| Ok(ledger::of_field(connection, &object, &field)?))).await
+    }
+}
+
+#[async_trait]
+impl History for Store {
+    async fn runs_of(&self, playbooks: &[String], since: Timestamp) -> Result<Vec<RunId>, JournalError> {
+        let playbooks = playbooks.to_vec();
+        self.ask(move |readers| readers.ask(|connection| Ok(run_summary::created_since(connection, &playbooks, since)?))).await
     }
 }

@@ -5,8 +5,15 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::model::change::{Change, LedgerEntry, ObjectRef};
+use crate::model::change::{Change, LedgerEntry, ObjectRef, is_given_back, taken_back_with};
 use crate::model::id::{RunId, StepPath};
+
+/// From how many entries on a run's debts are counted as they were entered, without a look at other runs.
+const LOOKED_AT: u64 = 200;
+
+/// Whether the step of a row of `changes` has succeeded since its intent.
+const SETTLED: &str = "EXISTS (SELECT 1 FROM events WHERE events.run_id = changes.run_id AND +events.id > changes.position \
+    AND events.kind = 'step_succeeded' AND json_extract(events.body, '$.step_succeeded.step') = changes.step)";
 
 /// Enters the changes of an intent that is stored as event `position`. A change that an earlier attempt of the same occurrence may already
 /// have made is not entered twice.
@@ -76,21 +83,30 @@ pub(super) fn mark_reverted(connection: &Connection, run: RunId, step: &StepPath
 /// Every change of this field of this object, of all runs, in the order of their intents.
 pub(super) fn of_field(connection: &Connection, object: &ObjectRef, field: &str) -> rusqlite::Result<Vec<LedgerEntry>> {
     connection
-        .prepare_cached(
-            "SELECT run_id, step, occurrence, object, field, label, prior, after, reverted, position FROM changes \
-             WHERE object = ?1 AND field = ?2 ORDER BY position, nth",
-        )?
+        .prepare_cached(&format!(
+            // `+` keeps the search within the events of that one run.
+            "SELECT run_id, step, occurrence, object, field, label, prior, after, reverted, position, \
+             CASE WHEN reverted = 1 THEN (SELECT min(events.id) FROM events WHERE events.run_id = changes.run_id \
+             AND +events.id > changes.position AND events.kind = 'step_rolled_back' \
+             AND json_extract(events.body, '$.step_rolled_back.step') = changes.step) END, \
+             {SETTLED} \
+             FROM changes WHERE object = ?1 AND field = ?2 ORDER BY position, nth",
+        ))?
         .query_map(params![object.0, field], entry)?
         .collect()
 }
 
-/// What this run changed, or may have, and has not put back.
+/// What this run changed, or may have, and has not put back, but for what its intents say is kept.
 pub(super) fn owed(connection: &Connection, run: RunId) -> rusqlite::Result<Vec<LedgerEntry>> {
     connection
-        .prepare_cached(
-            "SELECT run_id, step, occurrence, object, field, label, prior, after, reverted, position FROM changes \
-             WHERE run_id = ?1 AND reverted = 0 ORDER BY position, nth",
-        )?
+        .prepare_cached(&format!(
+            "SELECT run_id, step, occurrence, object, field, label, prior, after, reverted, position, NULL, \
+             {SETTLED} \
+             FROM changes \
+             WHERE run_id = ?1 AND reverted = 0 AND NOT EXISTS (SELECT 1 FROM events WHERE events.id = changes.position \
+             AND coalesce(json_extract(events.body, '$.attempt_started.intent.revert.keep'), \
+             json_extract(events.body, '$.step_started.intent.revert.keep')) IS NOT NULL) ORDER BY position, nth",
+        ))?
         .query_map([run.0.as_bytes().as_slice()], entry)?
         .collect()
 }
@@ -109,7 +125,27 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
         },
         reverted: row.get(8)?,
         position: row.get(9)?,
+        reverted_at: row.get(10)?,
+        settled: row.get(11)?,
     })
+}
+
+/// How many fields this run still has to give back: those of [`owed`] that were not given back since, by another run or with what another run gave back.
+pub(super) fn count_owed(connection: &Connection, run: RunId, entered: u64) -> rusqlite::Result<u64> {
+    if entered == 0 || entered > LOOKED_AT {
+        return Ok(entered);
+    }
+    let mut count = 0;
+    let mut kept = connection.prepare_cached("SELECT 1 FROM steps WHERE run_id = ?1 AND path = ?2 AND status = 'kept'")?;
+    for entry in owed(connection, run)? {
+        // Put back, though the platform has not followed; or left as it is by an operator.
+        if kept.exists(params![run.0.as_bytes().as_slice(), entry.step.as_str()])? {
+            continue;
+        }
+        let history = of_field(connection, &entry.change.object, &entry.change.field)?;
+        count += u64::from(taken_back_with(&history, &entry).is_empty() && !is_given_back(&history, &entry));
+    }
+    Ok(count)
 }
 
 /// A column that holds a run's id.

@@ -11,6 +11,7 @@ mod filesystem;
 mod hash;
 mod journal;
 mod ledger;
+mod place;
 mod projection;
 mod reader;
 mod rebuild;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use connection::{Access, Options};
 pub use journal::{Store, definition_hash};
+pub use place::check_place;
 pub use rebuild::Rebuilt;
 pub use run_search::FindError;
 pub use run_summary::{DamagedRun, Filter, Owner, RunSummary, Runs};

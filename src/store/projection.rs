@@ -163,13 +163,15 @@ fn message(event: &Event) -> Option<String> {
         | Event::RevertRetryScheduled { failure, .. }
         | Event::StepFailed { failure, .. }
         | Event::StepRollbackFailed { failure, .. } => Some(text(failure)),
+        Event::MonitorFired { item, .. } => item["message"].as_str().map(str::to_owned),
         Event::StepWaiting { wait, .. } => match wait {
             Waiting::Time { until } => Some(format!("until {until}")),
             Waiting::Approval { message, .. } => message.clone(),
+            Waiting::Samples { until } => until.map(|until| format!("samples until {until}")),
             Waiting::Lock { object, holder } => Some(format!("{object} is locked by {holder}")),
         },
         Event::StepSkipped { reason, .. } => match reason {
-            SkipReason::When | SkipReason::Late | SkipReason::RunEnded => None,
+            SkipReason::When | SkipReason::Late | SkipReason::RunEnded | SkipReason::NotFired => None,
             SkipReason::Need { step, status } => Some(format!("{step} is {status}")),
             SkipReason::Operator { by, reason: None } => Some(format!("skipped by {by}")),
             SkipReason::Operator { by, reason: Some(reason) } => Some(format!("skipped by {by}: {reason}")),

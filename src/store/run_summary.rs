@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::error::{Failure, is_of_one_run};
-use super::ledger::run_id;
+use super::ledger::{self, run_id};
 use crate::model::id::RunId;
 use crate::model::status::{RunStatus, StepStatus};
 
@@ -100,7 +100,9 @@ pub(super) fn list(connection: &Connection, limit: u32, filter: &Filter) -> Resu
     let mut listed = Runs::default();
     while let Some(row) = rows.next()? {
         let run = run_id(row, 0)?;
-        let summary = summary(row, run).and_then(|summary| Ok(RunSummary { steps: count(connection, run)?, ..summary }));
+        let summary = summary(row, run).and_then(|summary| {
+            Ok(RunSummary { steps: count(connection, run)?, owed: ledger::count_owed(connection, run, summary.owed)?, ..summary })
+        });
         match summary {
             Ok(summary) => listed.runs.push(summary),
             Err(error) if is_of_one_run(&error) => listed.damaged.push(DamagedRun { run, what: error.to_string() }),
@@ -108,6 +110,15 @@ pub(super) fn list(connection: &Connection, limit: u32, filter: &Filter) -> Resu
         }
     }
     Ok(listed)
+}
+
+/// The runs of these playbooks that were created since, the earliest first.
+pub(super) fn created_since(connection: &Connection, playbooks: &[String], since: Timestamp) -> rusqlite::Result<Vec<RunId>> {
+    let names = serde_json::Value::from(playbooks.to_vec()).to_string();
+    connection
+        .prepare_cached("SELECT id FROM runs WHERE playbook IN (SELECT value FROM json_each(?1)) AND created_at >= ?2 ORDER BY id")?
+        .query_map(params![names, since.as_millisecond()], |row| run_id(row, 0))?
+        .collect()
 }
 
 fn summary(row: &Row<'_>, run: RunId) -> rusqlite::Result<RunSummary> {

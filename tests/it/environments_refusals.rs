@@ -73,7 +73,7 @@ fn another_accounts_kubeconfig_is_refused_with_verb_resource_and_namespace() {
         &[
             "step grow failed: patch deployments/scale `ticket-service` in namespace production: forbidden (403): ",
             "User \"viewer\" cannot patch resource \"deployments/scale\" in API group \"apps\" in the namespace \"production\"",
-            "hint: allow the verb `patch` on `deployments/scale` in a Role; `kubectl auth can-i patch deployments/scale -n production` tells",
+            "hint: allow the verb `patch` on `deployments/scale` in a Role; `kubectl auth can-i patch deployments --subresource=scale -n production` tells",
             "runsheet resume RUN",
         ],
     );
@@ -229,7 +229,9 @@ fn an_api_that_goes_in_the_middle_of_a_run_pauses_it() {
     let (stage, run) = gone_under(&mut cluster, "gated");
     let told = Told::of(&stage, run.wait(), 1);
     for line in [
-        "step grow failed: get deployments `ticket-service` in namespace production: no connection to the Kubernetes API: Connection refused",
+        // The first that is asked of it after the gate is the lock.
+        "step grow failed: the lock on k8s:RUN-ID/production/deployment/ticket-service cannot be taken: ",
+        ": no connection to the Kubernetes API: Connection refused",
         "hint: check that the cluster is up and reachable from here: `kubectl get --raw /readyz`",
         "runsheet resume RUN",
     ] {

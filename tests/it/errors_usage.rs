@@ -202,8 +202,7 @@ fn what_another_run_has_locked() {
     stage.write_playbook("scale", &format!("playbook: scale\nsummary: s\nsteps:\n{scale}"));
     let live = held(&stage, "held");
     let told = Told::of(&stage, stage.run(&["run", "scale"]), 6);
-    assert!(told.err.contains("error: k8s:"), "{}", told.err);
-    assert!(told.err.contains("/production/deployment/ticket-service is locked by "), "{}", told.err);
+    assert!(told.err.contains("deployment/ticket-service in production is locked by "), "{}", told.err);
     assert!(told.err.contains(" hint: wait for its end, or start with `--wait`; `runsheet runs` shows what is open"), "{}", told.err);
     std::fs::write(stage.path("go"), "").unwrap();
     let _ = live.wait().code(0);

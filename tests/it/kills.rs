@@ -51,9 +51,9 @@ fn promise_2_pre_event_killed_at_every_commit_and_effect_ends_as_if_it_had_not_b
         stage.assert_as_before(&before, point);
         true
     });
-    // Three effects and the three readings between them; at least an intent and an outcome of each, and the run's beginning and end.
+    // Three effects and the five readings before, between and after them; at least an intent and an outcome of each, and the run's beginning and end.
     assert!(killed["commit"] >= 12 && killed["commit"] == killed["before-commit"], "{killed:?}");
-    assert!(killed["effect"] == 6 && killed["effect"] == killed["before-effect"], "{killed:?}");
+    assert!(killed["effect"] == 8 && killed["effect"] == killed["before-effect"], "{killed:?}");
 }
 
 #[test]

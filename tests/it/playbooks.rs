@@ -1,6 +1,6 @@
 //! Each playbook of the repository that changes something, there and back: what was there is put back, compared object by object.
 
-use super::support::{EVENT, Stage, in_parallel};
+use super::support::{EVENT, Stage, in_parallel, until};
 
 /// A way to run a playbook.
 pub struct Case {
@@ -8,8 +8,10 @@ pub struct Case {
     pub playbook: &'static str,
     /// Its parameters, `NAME=VALUE`.
     pub params: &'static [&'static str],
-    /// The autoscaler that is there: `none`, `cpu`.
+    /// The autoscaler that is there: `none`, `cpu`, `keda`.
     pub autoscaler: &'static str,
+    /// The Argo CD that is there: `off`, `self-heal`.
+    pub argocd: &'static str,
     /// The size the pools are given first, so that the autoscaler's maximum fits.
     pub pool: Option<u32>,
 }
@@ -17,15 +19,18 @@ pub struct Case {
 impl Case {
     /// Of a cluster without an autoscaler.
     pub const fn of(playbook: &'static str, params: &'static [&'static str]) -> Self {
-        Self { playbook, params, autoscaler: "none", pool: None }
+        Self { playbook, params, autoscaler: "none", argocd: "off", pool: None }
     }
 
     /// A stage on which it can run, with a sandbox of that speed.
     pub fn stage(&self, speed: u32) -> Stage {
-        let stage = Stage::new().quick_playbook(self.playbook).env("RUNSHEET_SANDBOX_AUTOSCALER", self.autoscaler).sandbox(speed);
+        let stage = Stage::new().quick_playbook(self.playbook).env("RUNSHEET_SANDBOX_AUTOSCALER", self.autoscaler);
+        let stage = stage.env("RUNSHEET_SANDBOX_ARGOCD", self.argocd).sandbox(speed);
         let Some(pool) = self.pool else { return stage };
         let stage = if self.playbook == "pool-size" { stage } else { stage.quick_playbook("pool-size") };
         stage.run(&["run", "pool-size", "-p", &format!("pool_size={pool}"), "--yes"]).code(0);
+        // What its rollout replaced is not part of what there is before.
+        until("the former pods are gone", || stage.pods().iter().all(|pod| pod["metadata"]["deletionTimestamp"].is_null()));
         stage
     }
 
@@ -57,7 +62,7 @@ pub fn told(stage: &Stage) -> Vec<String> {
 
 /// Runs it and takes it back, on a sandbox of that speed; what it changed, in order.
 #[track_caller]
-fn there_and_back(case: &Case, speed: u32) -> Vec<String> {
+pub fn there_and_back(case: &Case, speed: u32) -> Vec<String> {
     let name = case.name();
     let stage = case.stage(speed);
     let (before, already) = (stage.objects(), told(&stage).len());
@@ -129,6 +134,32 @@ fn promise_3_an_autoscaler_that_was_created_is_gone_and_one_that_was_changed_is_
     for wanted in ["spec.minReplicas: 2→3", "spec.maxReplicas: 16→7"] {
         assert!(changed.iter().any(|effect| effect.ends_with(wanted)), "{wanted}: {changed:?}");
     }
+}
+
+#[test]
+fn promise_3_pre_event_under_keda_raises_its_floor_for_pools_that_fit_its_maximum_and_gives_it_back() {
+    let effects = there_and_back(&Case { autoscaler: "keda", ..Case::of("pre-event", &[]) }, 400);
+    // 20 pods and 5 of a rollout: 7 connections for each. KEDA's own HPA is its own.
+    let wanted = ["\"20\"→\"7\"", "production/scaledobject/ticket-service-scaler spec.minReplicaCount: 2→8", "fills: 0→1"];
+    assert!(effects.len() == wanted.len() && effects.iter().zip(wanted).all(|(is, wanted)| is.ends_with(wanted)), "{effects:?}");
+}
+
+#[test]
+fn promise_3_scale_under_keda_is_put_back() {
+    let case = Case { autoscaler: "keda", pool: Some(7), ..Case::of("scale", &["replicas=5"]) };
+    let effects = there_and_back(&case, 400);
+    assert!(effects.len() == 1 && effects[0].ends_with("ticket-service-scaler spec.minReplicaCount: 2→5"), "{effects:?}");
+}
+
+#[test]
+fn promise_3_a_scaled_object_that_was_created_is_gone_and_one_that_was_changed_is_as_it_was() {
+    let created = there_and_back(&Case { pool: Some(9), ..Case::of("autoscale-keda", &["max=12"]) }, 400);
+    assert_eq!(created, ["production/scaledobject/ticket-service-scaler exists: false→true"]);
+    let changed = there_and_back(&Case { autoscaler: "keda", ..Case::of("autoscale-keda", &["min=3", "max=7"]) }, 400);
+    for wanted in ["spec.minReplicaCount: 2→3", "spec.maxReplicaCount: 20→7"] {
+        assert!(changed.iter().any(|effect| effect.ends_with(wanted)), "{wanted}: {changed:?}");
+    }
+    assert!(changed.iter().all(|effect| effect.contains("/scaledobject/")), "{changed:?}");
 }
 
 #[test]

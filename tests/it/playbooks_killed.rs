@@ -75,6 +75,11 @@ fn promise_2_pre_event_under_an_autoscaler_killed_forth_and_back_puts_back_what_
 }
 
 #[test]
+fn promise_2_pre_event_that_pauses_argo_cd_killed_forth_and_back_puts_back_what_was_there() {
+    killed_forth_and_back(&Case { autoscaler: "cpu", argocd: "self-heal", ..Case::of("pre-event", &["pause_sync=true"]) }, 400);
+}
+
+#[test]
 fn promise_2_scale_killed_forth_and_back_puts_back_what_was_there() {
     killed_forth_and_back(&Case::of("scale", &["replicas=6"]), 100);
 }
@@ -92,6 +97,21 @@ fn promise_2_autoscale_hpa_killed_forth_and_back_puts_back_what_was_there() {
 #[test]
 fn promise_2_a_changed_autoscaler_killed_forth_and_back_is_as_it_was() {
     killed_forth_and_back(&Case { autoscaler: "cpu", ..Case::of("autoscale-hpa", &["min=3", "max=7"]) }, 400);
+}
+
+#[test]
+fn promise_2_scale_under_keda_killed_forth_and_back_puts_back_what_was_there() {
+    killed_forth_and_back(&Case { autoscaler: "keda", pool: Some(7), ..Case::of("scale", &["replicas=5"]) }, 400);
+}
+
+#[test]
+fn promise_2_autoscale_keda_killed_forth_and_back_puts_back_what_was_there() {
+    killed_forth_and_back(&Case { pool: Some(9), ..Case::of("autoscale-keda", &["max=12"]) }, 400);
+}
+
+#[test]
+fn promise_2_a_changed_scaled_object_killed_forth_and_back_is_as_it_was() {
+    killed_forth_and_back(&Case { autoscaler: "keda", ..Case::of("autoscale-keda", &["min=3", "max=7"]) }, 400);
 }
 
 #[test]

@@ -421,8 +421,11 @@ async fn a_program_that_the_system_refuses_never_ran() {
     let mut bytes = std::fs::read("/bin/sh").unwrap();
     let at = bytes.windows(8).position(|part| part.starts_with(b"/lib")).expect("a dynamically linked shell");
     bytes[at..at + 4].copy_from_slice(b"/xyz");
-    std::fs::write(&broken, bytes).unwrap();
-    std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Copied by a process of its own: no child of another test can then hold it open for writing (`ETXTBSY`).
+    let bytes_of = files.path().join("bytes");
+    std::fs::write(&bytes_of, bytes).unwrap();
+    let copied = std::process::Command::new("install").args(["-m", "755"]).args([&bytes_of, &broken]).status().unwrap();
+    assert!(copied.success());
     let mut request = shell(files.path(), "");
     request.program = broken.display().to_string();
     let error = run(request, |_, _| {}).await.unwrap_err();

@@ -51,6 +51,7 @@ impl Action for Touch {
             immediate: false,
             touches: |_, _| vec![object()],
             by_hand: runsheet::model::by_hand::nothing_by_hand,
+            permissions: runsheet::model::permission::needs_nothing,
         })
     }
     async fn observe(&self, _: &Context, _: &Inputs) -> Result<Value, Failure> {
@@ -103,7 +104,12 @@ fn definition() -> Definition {
         outputs: Vec::new(),
         needs_target: false,
     };
-    Definition { root: "main".into(), playbooks: BTreeMap::from([("main".into(), playbook)]), sources: BTreeMap::new() }
+    Definition {
+        root: "main".into(),
+        playbooks: BTreeMap::from([("main".into(), playbook)]),
+        sources: BTreeMap::new(),
+        plugins: BTreeMap::new(),
+    }
 }
 
 /// Drives a new run in a thread of its own, waiting for locks; its signals are the sender's.
@@ -132,6 +138,7 @@ fn driven(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> (Arc<S
         host: "desk".into(),
         epoch,
         wait_for_locks: true,
+        tell: Arc::new(|_| ()),
         stay: Stay::Always,
         instructions: Vec::new(),
         stop,
@@ -148,7 +155,7 @@ fn an_interrupt_ends_a_wait_for_a_lock_at_the_start_and_leaves_the_run_paused() 
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let others = FileLocks::new(folder.path().join("locks"));
-    let Ok(Attempt::Taken(_held)) = others.try_lock(&object(), "run 2") else { panic!("it is free") };
+    let Ok(Attempt::Taken(_held)) = futures::executor::block_on(others.try_lock(&object(), "run 2")) else { panic!("it is free") };
     let (store, run, signal, ended) = driven(folder.path(), &runtime);
     signal.send(Stop::Gently).unwrap();
     let ended = ended.recv_timeout(SOON).expect("it does not wait for the lock any more");
@@ -162,7 +169,7 @@ fn a_wait_for_a_lock_at_the_start_ends_when_the_lock_is_free() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let others = FileLocks::new(folder.path().join("locks"));
-    let Ok(Attempt::Taken(held)) = others.try_lock(&object(), "run 2") else { panic!("it is free") };
+    let Ok(Attempt::Taken(held)) = futures::executor::block_on(others.try_lock(&object(), "run 2")) else { panic!("it is free") };
     let (store, run, _signal, ended) = driven(folder.path(), &runtime);
     assert!(ended.try_recv().is_err());
     assert!(runtime.block_on(store.read(run, 1)).unwrap().is_empty(), "nothing is begun without it");

@@ -6,7 +6,6 @@
 mod by_hand;
 mod inputs;
 mod outcome;
-mod slot;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -21,7 +20,7 @@ use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
-use crate::process::{self, Recovered, RecoveryError, Request};
+use crate::process::{self, Recovered, RecoveryError, Request, slot};
 
 use self::inputs::CommandInputs;
 use super::assert::Assert;
@@ -73,6 +72,7 @@ impl Command {
             immediate: false,
             touches: touches_nothing,
             by_hand: by_hand::of_inputs,
+            permissions: crate::model::permission::needs_nothing,
         };
         Self { entry: Arc::new(entry), settings }
     }
@@ -116,6 +116,11 @@ impl Command {
         let cut: String = line.chars().take(LONGEST_NAME).collect();
         format!("`{cut}{}`", if cut.len() < line.len() { "…" } else { "" })
     }
+}
+
+/// The folder of this doing's files: within one doing of a step, attempts are counted on whatever happens, so that their numbers tell them apart.
+fn base(cx: &Context) -> PathBuf {
+    cx.files.join(&cx.idempotency_key)
 }
 
 /// Where all that an attempt wrote to stdout is.
@@ -175,8 +180,8 @@ impl Action for Command {
             Ok(inputs) => inputs,
             Err(failure) => return Applied::NotApplied { failure },
         };
-        let (base, attempt, effect) = (slot::base(cx), cx.attempt, cx.effect);
-        let files = match blocking(move || slot::next(&base, attempt, effect)).await {
+        let (base, attempt, effect) = (base(cx), cx.attempt, cx.effect);
+        let files = match blocking(move || slot::next(&base, attempt, effect != Effect::Once)).await {
             Ok(files) => files,
             Err(failure) => return Applied::NotApplied { failure },
         };
@@ -190,7 +195,7 @@ impl Action for Command {
 
     async fn verify(&self, cx: &Context, inputs: &Inputs, _: &Intent) -> Result<Verdict, Failure> {
         let inputs = Self::read(cx, inputs)?;
-        let (files, attempt) = (slot::last(&slot::base(cx), cx.attempt).0, cx.attempt);
+        let (files, attempt) = (slot::last(&base(cx), cx.attempt).0, cx.attempt);
         let stdout_file = stdout_file(&files, attempt);
         let recovered = blocking(move || process::recover(&files, attempt)).await?;
         let cannot_tell = |reason| match cx.effect {

@@ -10,10 +10,30 @@ use super::request::Request;
 use crate::actions::support::quoted;
 use crate::environment::Connections;
 use crate::model::by_hand::{ByHand, quoted as word, variable, variables_in};
+use crate::model::environment::Way;
 use crate::model::run::TargetSpec;
 
 /// The longest body that is written out, in bytes.
 const LONGEST: usize = 2048;
+/// The port of this machine that a way of a person's own begins at.
+const LOCAL: u16 = 18080;
+
+/// How a person opens the way that the environment names for the host, where it does; in a terminal of its own.
+pub(super) fn way(request: &Request, connections: &Connections) -> Option<String> {
+    let host = request.url.host_str()?;
+    let port = request.url.port_or_known_default()?;
+    Some(match connections.way_to(host, port)? {
+        Way::PortForward { namespace, end, port: of_end } => {
+            let end_port = of_end.as_ref().map_or_else(|| port.to_string(), ToString::to_string);
+            format!("kubectl port-forward -n {namespace} {end} {LOCAL}:{end_port}  # in another terminal")
+        }
+        Way::Ssh { user, host: machine, port: of_machine } => {
+            let user = user.as_ref().map(|user| format!("-l {user} ")).unwrap_or_default();
+            let of_machine = of_machine.map(|port| format!("-p {port} ")).unwrap_or_default();
+            format!("ssh -N -L 127.0.0.1:{LOCAL}:{host}:{port} {user}{of_machine}{machine}  # in another terminal")
+        }
+    })
+}
 
 /// The line.
 pub(super) fn line(input: &Input, request: &Request, connections: &Connections) -> String {
@@ -27,6 +47,9 @@ pub(super) fn line(input: &Input, request: &Request, connections: &Connections) 
     {
         let port = request.url.port_or_known_default().unwrap_or(80);
         words.push(format!("--connect-to {host}:{port}:{address}"));
+    } else if let (Some(host), Some(_)) = (request.url.host_str(), way(request, connections)) {
+        let port = request.url.port_or_known_default().unwrap_or(80);
+        words.push(format!("--connect-to {host}:{port}:127.0.0.1:{LOCAL}"));
     }
     if request.options.follow_redirects {
         words.push("--location".to_owned());

@@ -60,6 +60,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: touches_nothing,
         by_hand: curl::of_inputs,
+        permissions: crate::model::permission::needs_nothing,
     })
 });
 
@@ -108,7 +109,8 @@ impl Action for HttpRequest {
         } else {
             Revert::Keep { reason: kept(rollback).unwrap_or_else(|| "an HTTP request has no revert of its own".to_owned()) }
         };
-        let by_hand = vec![cx.log.redact(&curl::line(&input, &request, &self.connections))];
+        let lines = curl::way(&request, &self.connections).into_iter().chain([curl::line(&input, &request, &self.connections)]);
+        let by_hand = lines.map(|line| cx.log.redact(&line)).collect();
         Ok(Plan { intent: Intent { revert, by_hand, ..Intent::default() }, unchanged: None })
     }
 

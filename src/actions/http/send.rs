@@ -58,8 +58,14 @@ impl Request {
         // A connection that is not made in time is known to be none only while the whole request still has time.
         options.connect_timeout = options.connect_timeout.min(timeout.mul_f32(0.9));
         let route = connections.http_client(&self.url, &options).await?;
-        let mut request = route.client.request(self.method.as_http(), route.url).headers(self.headers.clone());
-        if let Some(host) = route.host {
+        let unanswered = |error| match route.reach.failure() {
+            // Nobody at the other end has seen anything of it.
+            Some(failure) if !failure.may_have_arrived() => Unanswered::NoRoute(failure),
+            Some(failure) => Unanswered::Cut(failure.to_string()),
+            None => unanswered(error),
+        };
+        let mut request = route.client.request(self.method.as_http(), route.url.clone()).headers(self.headers.clone());
+        if let Some(host) = &route.host {
             request = request.header(http::header::HOST, host);
         }
         if let Some(body) = &self.body {

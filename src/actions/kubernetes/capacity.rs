@@ -11,12 +11,15 @@ use serde_json::Value;
 
 use super::api::{Api, asked};
 use super::errors::{Asked, Trouble};
+use super::permissions::{Asking, On};
 use super::pod_count::has_finished;
 use super::workload::{Kind, Workload};
 use super::workload_state::WorkloadState;
-use super::{horizontal, pages};
+use super::{horizontal, pages, scaled_object};
 use crate::environment::Connections;
 use crate::model::outcome::Failure;
+use crate::model::permission::{Extent, Needs, Purpose};
+use crate::model::run::TargetSpec;
 use crate::ports::action::Context;
 
 /// A workload as an input: `deployment/ticket-service`.
@@ -66,13 +69,25 @@ pub(in crate::actions) struct Capacity {
     pub(in crate::actions) replicas: i64,
     /// Whether its rollouts may have more pods than replicas: a Deployment's.
     pub(in crate::actions) surges: bool,
-    /// The HorizontalPodAutoscalers that target it.
+    /// What scales it: HorizontalPodAutoscalers, and ScaledObjects of KEDA in the place of the ones that KEDA makes for them.
     pub(in crate::actions) autoscalers: Vec<Value>,
     /// Its pods, those on their way out too.
     pub(in crate::actions) pods: Vec<Value>,
 }
 
-/// Reads a workload of the run's cluster, its autoscalers and its pods. The namespace is the step's own, else the target's.
+/// What reading it needs, from a step's `workload` and `namespace`.
+pub(in crate::actions) fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    if let Some(workload) = asking.workload(inputs) {
+        asking.reads("get", &workload);
+    }
+    asking.reads("list", &On::autoscalers());
+    asking.add(Purpose::Reads, Extent::Where("KEDA is there"), "list", &On::scaled_objects());
+    asking.reads("list", &On::pods());
+    asking.needs()
+}
+
+/// Reads a workload of the run's cluster, what scales it and its pods. The namespace is the step's own, else the target's.
 ///
 /// # Errors
 /// A read that failed; an action without a cluster; a workload that is not there.
@@ -89,16 +104,14 @@ pub(in crate::actions) async fn capacity(
     let failure = |trouble: Trouble| trouble.failure(asked("get", workload.kind.plural(), workload, &namespace));
     let object = api.get(&workload.path(&namespace)).await.map_err(failure)?;
     let state = WorkloadState::of(&object).map_err(failure)?;
-    let autoscalers = horizontal::list(&api, &namespace).await?;
+    let scaled: Vec<_> = scaled_object::list(&api, &namespace).await?.into_iter().filter(|one| one.scales(workload)).collect();
+    let mut hpas = horizontal::list(&api, &namespace).await?;
+    // KEDA's own HPA says what its ScaledObject says, and is not there while that is paused.
+    hpas.retain(|hpa| hpa.scales(workload) && !scaled.iter().any(|one| one.owns(hpa)));
+    let autoscalers = scaled.into_iter().map(|one| one.object).chain(hpas.into_iter().map(|one| one.object)).collect();
     let path = format!("/api/v1/namespaces/{namespace}/pods");
     let asked = Asked { verb: "list", resource: "pods", name: "", namespace: &namespace };
     let take = |pod: &Value| (!has_finished(pod)).then(|| pod.clone());
     let pods = pages::list(&api, &path, &[("labelSelector", &state.selector)], asked, take).await?;
-    Ok(Capacity {
-        object,
-        replicas: state.replicas,
-        surges: workload.kind == Kind::Deployment,
-        autoscalers: autoscalers.into_iter().filter(|one| one.scales(workload)).map(|one| one.object).collect(),
-        pods,
-    })
+    Ok(Capacity { object, replicas: state.replicas, surges: workload.kind == Kind::Deployment, autoscalers, pods })
 }

@@ -163,6 +163,7 @@ mod tests {
             shown: "configmap/c".into(),
             name: "c".into(),
             namespace: "n".into(),
+            uid: None,
         };
         let manifest = marked(json!({ "metadata": { "name": "c" }, "data": { "a": "1" }, "list": [1] }), "key");
         let mut made = manifest.clone();

@@ -48,6 +48,11 @@ pub(super) enum Trouble {
         /// `Retry-After`, where the server sent one.
         retry_after: Option<String>,
     },
+    /// The server forbids it, and does not say that it is ready: it may not have read yet who may do what.
+    NotReady {
+        /// The server's own words, shortened.
+        message: String,
+    },
     /// There was no whole answer.
     Silent(KubeError),
     /// The answer is not what this API answers.
@@ -74,9 +79,28 @@ impl Trouble {
         matches!(self, Self::Refused { status: 404, reason, .. } if reason == "NotFound")
     }
 
+    /// Whether the account may not do it.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { status: 403, .. })
+    }
+
+    /// The same, by a server that does not say that it is ready.
+    pub(super) fn not_ready(self) -> Self {
+        match self {
+            Self::Refused { message, .. } => Self::NotReady { message },
+            other => other,
+        }
+    }
+
     /// Whether a precondition of a write did not hold (a failed JSON Patch `test`, an outdated `resourceVersion`).
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status: 409 | 422, .. })
+    }
+
+    /// Whether a `test` of a JSON Patch failed. The server says no more than that, and nothing of an object, as it does where it refuses the
+    /// result of a patch.
+    pub(super) fn is_failed_test(&self) -> bool {
+        matches!(self, Self::Refused { status: 422, message, .. } if message == "the server rejected our request due to an error in our request")
     }
 
     /// Whether the object was at another version than the write named.
@@ -94,6 +118,12 @@ impl Trouble {
             Self::Silent(error @ KubeError::TooLarge) => Failure::permanent(format!("{asked}: {error}")),
             Self::Garbled { what } => Failure::permanent(format!("{asked}: the answer is not one of the Kubernetes API: {what}"))
                 .hint("check that the environment's cluster URL leads to a Kubernetes API server and not to a proxy's page"),
+            Self::NotReady { message } => {
+                let failure = refused(asked, 403, message, None);
+                let message =
+                    format!("{}; the API server does not say that it is ready, and may not have read yet who may do what", failure.message);
+                Failure { message, transient: true, ..failure }
+            }
             Self::Refused { status, message, retry_after, .. } => refused(asked, *status, message, retry_after.as_deref()),
         }
     }
@@ -102,7 +132,7 @@ impl Trouble {
     pub(super) fn of_write(&self, asked: Asked<'_>) -> Applied {
         let failure = self.failure(asked);
         let sure = match self {
-            Self::Silent(KubeError::NotSent { .. } | KubeError::Credentials(_)) => true,
+            Self::Silent(KubeError::NotSent { .. } | KubeError::Credentials(_)) | Self::NotReady { .. } => true,
             Self::Silent(KubeError::TimedOut { .. } | KubeError::Cut { .. } | KubeError::TooLarge) | Self::Garbled { .. } => false,
             Self::Refused { status: 408, .. } => false,
             // An API server that sheds load says when to come back, and has done nothing.
@@ -111,6 +141,16 @@ impl Trouble {
         };
         if sure { Applied::NotApplied { failure } } else { Applied::Unknown { failure } }
     }
+}
+
+/// What to do about a rule of the cluster.
+const BY_RULE: &str =
+    "it is a rule of the cluster that refuses it, and not this account's permissions: ask who keeps that rule, or want less";
+
+/// Whether a webhook, a policy, a quota or a node's size refuses it: not for who asks, but for what is asked.
+fn is_of_admission(message: &str) -> bool {
+    let forbidden = message.split_once("is forbidden: ").is_some_and(|(_, why)| !why.starts_with("User "));
+    forbidden || ["denied the request", "denied request"].iter().any(|sign| message.contains(sign))
 }
 
 fn refused(asked: Asked<'_>, status: u16, message: &str, retry_after: Option<&str>) -> Failure {
@@ -123,12 +163,19 @@ fn refused(asked: Asked<'_>, status: u16, message: &str, retry_after: Option<&st
         401 => {
             Failure::permanent(format!("{asked}: the credentials are not accepted (401){said}")).hint("renew the token of this environment")
         }
-        403 => Failure::permanent(format!("{asked}: forbidden (403){said}"))
-            .hint(format!("allow the verb `{verb}` on `{resource}` in a Role; `kubectl auth can-i {verb} {resource}{place}` tells")),
+        403 if is_of_admission(message) => Failure::permanent(format!("{asked}: forbidden (403){said}")).hint(BY_RULE),
+        403 => {
+            // To kubectl a name after the slash is an object's.
+            let (kind, part) = resource.split_once('/').unwrap_or((resource, ""));
+            let part = if part.is_empty() { String::new() } else { format!(" --subresource={part}") };
+            Failure::permanent(format!("{asked}: forbidden (403){said}"))
+                .hint(format!("allow the verb `{verb}` on `{resource}` in a Role; `kubectl auth can-i {verb} {kind}{part}{place}` tells"))
+        }
         404 => Failure::permanent(format!("{asked}: not found (404){said}")).hint("check the name, the namespace and the environment"),
         408 => Failure::transient(format!("{asked}: the server gave up waiting (408){said}")),
         409 => Failure::transient(format!("{asked}: conflict (409){said}")).hint("somebody else changed the object at the same time"),
         410 => Failure::transient(format!("{asked}: the version asked for is too old (410){said}")),
+        422 if is_of_admission(message) => Failure::permanent(format!("{asked}: the server does not accept it (422){said}")).hint(BY_RULE),
         422 => Failure::permanent(format!("{asked}: the server does not accept it (422){said}")),
         429 => Failure::transient(format!("{asked}: too many requests (429){after}{said}")).retry_after(wait),
         500..=599 => Failure::transient(format!("{asked}: the server failed ({status}){after}{said}")).retry_after(wait),
@@ -168,6 +215,7 @@ mod tests {
         let table = [
             (reply(401, None), true, false, "the credentials are not accepted (401): it is [secret]"),
             (reply(403, None), true, false, "patch deployments/scale `x` in namespace production: forbidden (403)"),
+            (reply(403, None).not_ready(), true, true, "does not say that it is ready"),
             (reply(404, None), true, false, "not found (404)"),
             (reply(408, None), false, true, "gave up waiting (408)"),
             (reply(409, None), true, true, "conflict (409)"),
@@ -194,6 +242,30 @@ mod tests {
             assert_eq!((was_sure, failure.transient), (sure, transient), "{trouble:?}");
             assert!(failure.message.contains(text), "{failure}");
             assert_eq!(trouble.failure(ASKED), failure, "a read fails with the same words");
+        }
+    }
+
+    #[test]
+    fn a_failed_precondition_is_not_taken_for_a_rule_that_refuses() {
+        let said = |message: &str| Trouble::of(&KubeReply { status: 422, retry_after: None, body: json!({ "message": message }) }, &Plain);
+        assert!(said("the server rejected our request due to an error in our request").is_failed_test());
+        assert!(!said("ValidatingAdmissionPolicy 'p' with binding 'p' denied request: no").is_failed_test());
+    }
+
+    #[test]
+    fn a_role_is_asked_for_only_where_one_would_help() {
+        let hint = |message: &str| {
+            let trouble = Trouble::of(&KubeReply { status: 403, retry_after: None, body: json!({ "message": message }) }, &Plain);
+            trouble.failure(ASKED).hint.unwrap_or_default()
+        };
+        let by_role = r#"deployments.apps "x" is forbidden: User "v" cannot patch resource "deployments/scale" in API group "apps" in the namespace "n""#;
+        assert!(hint(by_role).contains("Role") && hint("").contains("Role"));
+        for by_rule in [
+            r#"admission webhook "freeze.example.com" denied the request: not now"#,
+            r#"pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=8, limited: pods=8"#,
+            r#"pods "x" is forbidden: node didn't have enough allocatable resources: cpu, requested: 1000000, allocatable: 64000"#,
+        ] {
+            assert_eq!(hint(by_rule), BY_RULE, "{by_rule}");
         }
     }
 

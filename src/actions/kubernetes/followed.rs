@@ -3,9 +3,6 @@
 //! Must not ask anything. Invariant: it has followed only when the controller has taken the change up and no more pods than before are left,
 //! terminating ones included; otherwise what holds it is named.
 
-use serde_json::Value;
-
-use super::horizontal::what_holds;
 use super::pod_count::PodCount;
 use super::workload_state::WorkloadState;
 use crate::model::outcome::Followed;
@@ -17,14 +14,8 @@ pub(super) struct Between {
     pub(super) most: u64,
 }
 
-/// Whether the pods of `workload` have followed. `autoscaler`: the one that owns the replicas, as it is now.
-pub(super) fn followed(
-    workload: &str,
-    state: Option<&WorkloadState>,
-    pods: &PodCount,
-    wanted: Between,
-    autoscaler: Option<&Value>,
-) -> Followed {
+/// Whether the pods of `workload` have followed. `holds`: what holds the autoscaler that owns the replicas, where one does.
+pub(super) fn followed(workload: &str, state: Option<&WorkloadState>, pods: &PodCount, wanted: Between, holds: Option<&str>) -> Followed {
     let Between { least, most } = wanted;
     let staying = pods.total.saturating_sub(pods.terminating);
     let holds = if state.is_some_and(|state| !state.is_observed()) {
@@ -35,8 +26,8 @@ pub(super) fn followed(
         return Followed::Yes;
     } else if staying <= most {
         format!("{} of {} pods are still terminating: {}", pods.terminating, pods.total, pods.listed(pods.terminating))
-    } else if let Some(autoscaler) = autoscaler {
-        format!("{staying} pods are there where {most} are wanted: {}", what_holds(autoscaler))
+    } else if let Some(holds) = holds {
+        format!("{staying} pods are there where {most} are wanted: {holds}")
     } else if pods.terminating > 0 {
         format!("{} of {} pods are still terminating: {}", pods.terminating, pods.total, pods.listed(pods.terminating))
     } else {

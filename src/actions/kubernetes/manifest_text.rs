@@ -12,7 +12,9 @@ pub(super) fn manifest_word(manifest: &Value) -> String {
 }
 
 /// Members that hold numbers: a variable in their place must not become a text.
-const NUMBERS: [&str; 8] = [
+const NUMBERS: [&str; 10] = [
+    "minReplicaCount",
+    "maxReplicaCount",
     "minReplicas",
     "maxReplicas",
     "averageUtilization",

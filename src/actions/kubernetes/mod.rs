@@ -5,6 +5,7 @@
 
 mod api;
 mod apply;
+mod argocd;
 mod autoscaler;
 mod by_hand;
 mod capacity;
@@ -14,16 +15,20 @@ mod distribution;
 mod endpoints;
 mod errors;
 mod events;
+mod exec;
 mod field_path;
 mod followed;
 mod get;
 mod horizontal;
 mod job;
+mod keda;
 mod logs;
+mod managed;
 mod manifest_text;
 mod object;
 mod pages;
 mod patch;
+mod permissions;
 mod pod_choice;
 mod pod_count;
 mod pod_http;
@@ -37,17 +42,20 @@ mod rollout;
 mod rollout_restart;
 mod rollout_status;
 mod scale;
+mod scaled_object;
+mod scaler;
 mod set_env;
 mod set_resources;
 #[cfg(test)]
 mod stand_in;
 mod standing;
 mod swap_fields;
+mod top;
 mod wait;
 mod workload;
 mod workload_state;
 
-pub(in crate::actions) use capacity::{Capacity, WorkloadName, capacity};
+pub(in crate::actions) use capacity::{Capacity, WorkloadName, capacity, permissions as capacity_permissions};
 
 use std::sync::Arc;
 
@@ -59,7 +67,7 @@ use crate::ports::action::{Action, Context};
 
 /// Every action on the cluster that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    vec![
+    let mut all: Vec<Arc<dyn Action>> = vec![
         Arc::new(scale::Scale::new(Arc::clone(connections))),
         Arc::new(get::Get::new(Arc::clone(connections))),
         Arc::new(wait::Wait::new(Arc::clone(connections))),
@@ -69,15 +77,20 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
         Arc::new(rollout_restart::RolloutRestart::new(Arc::clone(connections))),
         Arc::new(rollout_status::RolloutStatus::new(Arc::clone(connections))),
         Arc::new(autoscaler::Autoscaler::new(Arc::clone(connections))),
+        Arc::new(keda::Keda::new(Arc::clone(connections))),
         Arc::new(apply::Apply::new(Arc::clone(connections))),
         Arc::new(reading::Reader::<pods::PodsReading>::new(connections)),
         Arc::new(reading::Reader::<endpoints::EndpointsReading>::new(connections)),
         Arc::new(reading::Reader::<distribution::DistributionReading>::new(connections)),
         Arc::new(reading::Reader::<events::EventsReading>::new(connections)),
         Arc::new(reading::Reader::<logs::LogsReading>::new(connections)),
+        Arc::new(reading::Reader::<top::TopReading>::new(connections)),
         Arc::new(pod_http::PodHttp::new(connections)),
+        Arc::new(exec::Exec::new(connections)),
         Arc::new(job::Job::new(Arc::clone(connections))),
-    ]
+    ];
+    all.extend(argocd::builtin(connections));
+    all
 }
 
 /// The namespace: the step's own, else the target's.

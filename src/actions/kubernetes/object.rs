@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::api::Api;
 use super::errors::{Asked, Trouble};
+use super::permissions::On;
 use super::swap_fields::Place;
 use super::workload::is_name;
 use crate::model::outcome::Failure;
@@ -169,6 +170,23 @@ impl ObjectName {
         ["node/", "namespace/"].iter().any(|kind| self.canonical().starts_with(kind))
     }
 
+    /// What access rules call it; its kind, where only the cluster tells that.
+    pub(super) fn on(&self) -> On {
+        let group_of = |api: &str| api.strip_prefix("/apis/").and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
+        let known = match &self.kind {
+            Kind::Short(known) => *known,
+            Kind::Long { api, kind } => match KINDS.iter().find(|known| known.kind == kind && group_of(known.api) == group_of(api)) {
+                Some(known) => known,
+                None => {
+                    let version = api.rsplit('/').next().unwrap_or_default();
+                    return On::of_kind(&group_of(api), version, kind).named(&self.name);
+                }
+            },
+        };
+        let on = On::any(&group_of(known.api), known.plural).named(&self.name);
+        if known.namespaced { on } else { on.of_the_cluster() }
+    }
+
     /// One name for one object, however it is written and whatever version it is asked in: `deployment/x`, `scaledobject.keda.sh/x`.
     pub(super) fn canonical(&self) -> String {
         let name = &self.name;
@@ -213,7 +231,7 @@ impl ObjectName {
         let namespace = if namespaced { namespace()? } else { String::new() };
         let within = if namespaced { format!("/namespaces/{namespace}") } else { String::new() };
         let path = format!("{base}{within}/{plural}/{}", self.name);
-        Ok(Place { path, resource: plural, shown: self.canonical(), name: self.name.clone(), namespace })
+        Ok(Place { path, resource: plural, shown: self.canonical(), name: self.name.clone(), namespace, uid: None })
     }
 
     /// A failure to read that is worth another try ends as a transient one.

@@ -15,6 +15,9 @@ const PAGE: usize = 500;
 /// How many objects a list may have.
 const MOST: usize = 10_000;
 
+/// How often a list is begun anew.
+const ANEW: usize = 2;
+
 /// Why a list could not be read to its end.
 enum Stop {
     Trouble(Trouble),
@@ -30,7 +33,7 @@ impl Stop {
     }
 }
 
-/// The list at this path: what `take` makes of each object.
+/// The list at this path: what `take` makes of each object. It may see an object twice, where the list has to be read anew.
 ///
 /// # Errors
 /// A read that failed, or a list that is too long.
@@ -60,13 +63,26 @@ pub(super) async fn list_if_known<T>(
     }
 }
 
+/// A text as a part of a query.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
 async fn walk<T>(api: &Api, path: &str, query: &[(&str, &str)], mut take: impl FnMut(&Value) -> Option<T>) -> Result<Vec<T>, Stop> {
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let query: String =
         query.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| format!("&{key}={}", encoded(value))).collect();
     let (mut kept, mut seen, mut next) = (Vec::new(), 0, String::new());
+    let mut again = 0;
     loop {
-        let page = api.get(&format!("{path}?limit={PAGE}{query}{next}")).await.map_err(Stop::Trouble)?;
+        let page = match api.get(&format!("{path}?limit={PAGE}{query}{next}")).await {
+            // The server has forgotten the state that the first page was of: the list is read anew, not gone on with from another state.
+            Err(Trouble::Refused { status: 410, .. }) if !next.is_empty() && again < ANEW => {
+                again += 1;
+                (kept, seen, next) = (Vec::new(), 0, String::new());
+                continue;
+            }
+            page => page.map_err(Stop::Trouble)?,
+        };
         let items = match page.get("items") {
             Some(Value::Array(items)) => items.as_slice(),
             // A Go server writes an empty list as null.

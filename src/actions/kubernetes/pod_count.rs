@@ -1,6 +1,6 @@
 //! How many pods a selector finds.
 //!
-//! Must not keep more than a few names. Invariant: pods that have finished for good (evicted, completed) are left out.
+//! Must not keep more than names. Invariant: pods that have finished for good (evicted, completed) are left out.
 
 use serde_json::Value;
 
@@ -31,21 +31,21 @@ impl PodCount {
     pub(super) async fn of(api: &Api, namespace: &str, selector: &str) -> Result<Self, Failure> {
         let path = format!("/api/v1/namespaces/{namespace}/pods");
         let asked = Asked { verb: "list", resource: "pods", name: "", namespace };
-        let (mut pods, mut others) = (Self::default(), Vec::new());
-        pages::list(api, &path, &[("labelSelector", selector)], asked, |pod| -> Option<()> {
-            if has_finished(pod) {
-                return None;
-            }
-            pods.total += 1;
+        let found = pages::list(api, &path, &[("labelSelector", selector)], asked, |pod| {
             let leaving = pod.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+            let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?");
+            (!has_finished(pod)).then(|| (leaving, name.to_owned()))
+        })
+        .await?;
+        let (mut pods, mut others) = (Self::default(), Vec::new());
+        for (leaving, name) in found {
+            pods.total += 1;
             pods.terminating += u64::from(leaving);
             let names = if leaving { &mut pods.names } else { &mut others };
             if names.len() < NAMES {
-                names.push(pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?").to_owned());
+                names.push(name);
             }
-            None
-        })
-        .await?;
+        }
         if pods.names.is_empty() {
             pods.names = others;
         }

@@ -24,6 +24,7 @@ pub(super) fn place(workload: &Workload, namespace: &str) -> Place {
         shown: workload.to_string(),
         name: workload.name.clone(),
         namespace: namespace.to_owned(),
+        uid: None,
     }
 }
 

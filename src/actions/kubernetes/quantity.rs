@@ -24,6 +24,13 @@ pub(super) struct Quantity {
     form: Form,
 }
 
+impl Quantity {
+    /// In billionths.
+    pub(super) fn nano(self) -> i128 {
+        self.nano
+    }
+}
+
 impl PartialOrd for Quantity {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.nano.cmp(&other.nano))

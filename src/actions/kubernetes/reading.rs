@@ -16,6 +16,7 @@ use crate::model::by_hand::ByHandOf;
 use crate::model::catalogue::{ActionEntry, OutputField, touches_nothing};
 use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::permission::NeedsOf;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
 
@@ -45,6 +46,7 @@ pub(super) fn entry<I: JsonSchema>(
     page: &str,
     outputs: Vec<OutputField>,
     by_hand: ByHandOf,
+    permissions: NeedsOf,
 ) -> Arc<ActionEntry> {
     Arc::new(ActionEntry {
         name: name.to_owned(),
@@ -60,6 +62,7 @@ pub(super) fn entry<I: JsonSchema>(
         immediate: false,
         touches: touches_nothing,
         by_hand,
+        permissions,
     })
 }
 

@@ -12,6 +12,7 @@ use super::api::Api;
 use super::errors::Asked;
 use super::field_path::FieldPath;
 use crate::model::change::{Change, Swap};
+use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure};
 
 /// An object, as requests and messages name it.
@@ -27,24 +28,67 @@ pub(super) struct Place {
     pub(super) name: String,
     /// Empty for what belongs to no namespace.
     pub(super) namespace: String,
+    /// Its uid, where a certain object is meant: one that is made anew under the same name is another.
+    pub(super) uid: Option<String>,
+}
+
+/// The key under which an intent's note keeps the uid of the object that the step changes.
+pub(super) const UID: &str = "uid";
+
+/// The uid of an object; null where it has none.
+pub(super) fn uid_of(object: &Value) -> Value {
+    object.pointer("/metadata/uid").cloned().unwrap_or_default()
 }
 
 impl Place {
+    /// The very object that an intent was made for.
+    pub(super) fn of(mut self, intent: &Intent) -> Self {
+        self.uid = intent.note.get(UID).and_then(Value::as_str).map(str::to_owned);
+        self
+    }
+
+    /// Whether this is the object that is meant, and not another that was made under its name since.
+    pub(super) fn is(&self, object: &Value) -> bool {
+        self.uid.as_ref().is_none_or(|uid| uid_of(object) == uid.as_str())
+    }
+
+    /// Another object stands in its place.
+    pub(super) fn replaced(&self) -> Failure {
+        Failure::permanent(format!(
+            "{self} is not the one that this step was planned for: that was deleted, and somebody made another under its name, which was left alone"
+        ))
+        .hint("look at who made it (`kubectl get -o yaml`); where the step is still wanted, `runsheet retry` plans it anew")
+    }
+
     /// This verb on it, for messages.
     pub(super) fn asked(&self, verb: &'static str) -> Asked<'_> {
         Asked { verb, resource: &self.resource, name: &self.name, namespace: &self.namespace }
     }
 
-    /// The object as it is now; `None` where it is not there.
+    /// The object as it is now; `None` where it is not there, or another one is.
     ///
     /// # Errors
     /// A read that failed.
     pub(super) async fn read(&self, api: &Api) -> Result<Option<Value>, Failure> {
+        Ok(self.read_any(api).await?.filter(|object| self.is(object)))
+    }
+
+    /// What has its name now.
+    async fn read_any(&self, api: &Api) -> Result<Option<Value>, Failure> {
         match api.get(&self.path).await {
             Ok(object) => Ok(Some(object)),
             Err(trouble) if trouble.is_gone() => Ok(None),
             Err(trouble) => Err(trouble.failure(self.asked("get"))),
         }
+    }
+
+    /// The object as it is now, where it has to be there.
+    ///
+    /// # Errors
+    /// A read that failed; that it is not there, or that another one is.
+    pub(super) async fn read_certain(&self, api: &Api) -> Result<Value, Failure> {
+        let object = self.read_any(api).await?.ok_or_else(|| self.missing())?;
+        if self.is(&object) { Ok(object) } else { Err(self.replaced()) }
     }
 
     /// There is no such object.
@@ -118,12 +162,16 @@ pub(super) enum Judged {
 /// What became of the attempt: not applied, or unknown.
 pub(super) async fn swap_judged(api: &Api, place: &Place, subresource: &str, judge: impl Fn(&Value) -> Judged) -> Result<Value, Applied> {
     let not_applied = |failure: Failure| Applied::NotApplied { failure };
-    let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
-    let operations = match judge(&object) {
+    let object = place.read_certain(api).await.map_err(not_applied)?;
+    let mut operations = match judge(&object) {
         Judged::Done => return Ok(object),
         Judged::Foreign(failure) => return Err(not_applied(failure)),
         Judged::Write(operations) => operations,
     };
+    if let uid @ Value::String(_) = uid_of(&object) {
+        // What is made anew between the reading and the write is another object, whatever its fields hold.
+        operations.insert(0, json!({ "op": "test", "path": "/metadata/uid", "value": uid }));
+    }
     let (path, resource) = match subresource {
         "" => (place.path.clone(), place.resource.clone()),
         sub => (format!("{}/{sub}", place.path), format!("{}/{sub}", place.resource)),
@@ -137,10 +185,12 @@ pub(super) async fn swap_judged(api: &Api, place: &Place, subresource: &str, jud
         return Err(trouble.of_write(asked));
     }
     // The patch was refused as a whole: nothing of it happened, whatever the read says.
-    let object = place.read(api).await.map_err(not_applied)?.ok_or_else(|| not_applied(place.missing()))?;
+    let object = place.read_certain(api).await.map_err(not_applied)?;
     match judge(&object) {
         Judged::Done => Ok(object),
         Judged::Foreign(failure) => Err(not_applied(failure)),
+        // It was another while the patch came, and is as it was again.
+        Judged::Write(_) if trouble.is_failed_test() => Err(not_applied(Failure { transient: true, ..trouble.failure(asked) })),
         Judged::Write(_) => Err(not_applied(trouble.failure(asked))),
     }
 }

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pooled::Pooled;
+
 /// How many pods a rollout adds, as the Deployment says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) own: i64,
     /// Connections to be left free.
     pub(crate) spare: i64,
+    /// PgBouncer between the pods and the server.
+    pub(crate) pooled: Option<Pooled>,
 }
 
 /// The whole sum.
@@ -89,6 +93,9 @@ pub(crate) struct Sum {
     pub(crate) spare: i64,
     /// What everybody holds now, the workload too.
     pub(crate) in_use: i64,
+    /// PgBouncer between the pods and the server: then the pods' pools count against the clients that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pooled: Option<Pooled>,
 }
 
 impl Parts {
@@ -101,10 +108,12 @@ impl Parts {
         let pods = maximum.saturating_add(surge).max(self.at_least).saturating_add(terminating);
         let free = [self.reserved, self.others, self.spare].iter().fold(self.max_connections, |left, part| left.saturating_sub(*part));
         let wanted = i128::from(pods) * i128::from(self.pool_size);
+        let obstacle = self.pooled.as_ref().is_some_and(|pooled| pooled.obstacle(free).is_some());
+        let room = self.pooled.as_ref().map_or(free, Pooled::room);
         Sum {
-            fits: wanted <= i128::from(free),
+            fits: !obstacle && wanted <= i128::from(room),
             // Without a pod any size fits; what all of them together may hold is the limit then.
-            largest_pool_size: (free / pods.max(1)).max(0),
+            largest_pool_size: if obstacle { 0 } else { (room / pods.max(1)).max(0) },
             current_pool_size: self.pool_size,
             pods,
             replicas,
@@ -117,6 +126,7 @@ impl Parts {
             others: self.others,
             spare: self.spare,
             in_use: self.others.saturating_add(self.own),
+            pooled: self.pooled.clone(),
         }
     }
 }
@@ -133,8 +143,9 @@ impl Sum {
         let there = i128::from(self.pods) - counted;
         let there = if there > 0 { format!(" + {there} more that are there now") } else { String::new() };
         let wanted = i128::from(self.pods) * i128::from(self.current_pool_size);
+        let connections = self.pooled.as_ref().map_or_else(|| "connections".to_owned(), |pooled| pooled.line(wanted));
         format!(
-            "{base} + {} surge + {} terminating{there} = {} pods × {} = {wanted} connections; {}; at most {} a pod",
+            "{base} + {} surge + {} terminating{there} = {} pods × {} = {wanted} {connections}; {}; at most {} a pod",
             self.surge,
             self.terminating,
             self.pods,
@@ -142,6 +153,19 @@ impl Sum {
             self.free_line(),
             self.largest_pool_size,
         )
+    }
+
+    /// What the pods' pools together may come to.
+    pub(crate) fn room(&self) -> i64 {
+        self.pooled.as_ref().map_or(self.free, Pooled::room)
+    }
+
+    /// That room, and of what.
+    pub(crate) fn room_line(&self) -> String {
+        match &self.pooled {
+            None => self.free_line(),
+            Some(pooled) => format!("PgBouncer takes {} clients of them", pooled.room()),
+        }
     }
 
     /// What is left for the workload, and of what.
@@ -153,7 +177,8 @@ impl Sum {
     /// What makes the difference between fitting and not: each part without which it would fit, else all that take anything.
     pub(crate) fn causes(&self) -> Vec<String> {
         let pool = i128::from(self.current_pool_size);
-        let over = i128::from(self.pods) * pool - i128::from(self.free);
+        let over = i128::from(self.pods) * pool - i128::from(self.room());
+        let here = |held: i64| if self.pooled.is_none() { i128::from(held) } else { 0 };
         let parts = [
             (i128::from(self.surge) * pool, format!("the surge of a rollout ({} pods)", self.surge)),
             (
@@ -161,8 +186,8 @@ impl Sum {
                 format!("the autoscaler's maximum ({}, {} more than wanted)", self.maximum, self.maximum - self.replicas),
             ),
             (i128::from(self.terminating) * pool, format!("pods on their way out ({})", self.terminating)),
-            (i128::from(self.others), format!("connections that others hold ({})", self.others)),
-            (i128::from(self.spare), format!("connections to be left free ({})", self.spare)),
+            (here(self.others), format!("connections that others hold ({})", self.others)),
+            (here(self.spare), format!("connections to be left free ({})", self.spare)),
         ];
         let alone: Vec<String> = parts.iter().filter(|(takes, _)| *takes > 0 && *takes >= over).map(|(_, text)| text.clone()).collect();
         if alone.is_empty() { parts.into_iter().filter(|(takes, _)| *takes > 0).map(|(_, text)| text).collect() } else { alone }

@@ -11,15 +11,17 @@ use serde_json::{Map, Value, json};
 
 use super::activity::{ACTIVITY, SETTINGS};
 use super::budget::{Parts, Sum};
-use super::prove::{Read, Reading};
+use super::prove::{Read, Reading, Through};
 use super::workload;
-use crate::actions::kubernetes::WorkloadName;
+use crate::actions::kubernetes::{WorkloadName, capacity_permissions};
+use crate::actions::pgbouncer;
 use crate::actions::support::{self, output, parse, schema};
 use crate::environment::Connections;
 use crate::model::by_hand::{ByHand, word};
 use crate::model::catalogue::{ActionEntry, touches_nothing};
 use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::permission::Needs;
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
@@ -48,6 +50,10 @@ struct Input {
     container: Option<String>,
     /// The server: host, port, user and database, as `${{ target.postgres }}` has them. The password is the environment's.
     database: Map<String, Value>,
+    /// What stands between the pods and the server: `pgbouncer`, the environment's (`target.pgbouncer`), or `direct`, which is meant where it is left
+    /// out.
+    #[serde(default)]
+    through: Option<Through>,
     /// `fits`: the step fails where the pools do not fit. Left out, it fails only where not even one connection a pod fits.
     require: Option<Require>,
     /// Connections to be left free, for people and for what comes; 0 where it is left out.
@@ -122,6 +128,12 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             output("max_connections", "integer", "the server's limit"),
             output("reserved", "integer", "the connections that ordinary users never get"),
             output("others", "integer", "the connections that others hold now, over all databases"),
+            output(
+                "pooler",
+                "map",
+                "through PgBouncer: `pool_mode`, `instances`, `clients` of the pods, `other_clients`, `clients_of_one_instance`, `max_client_conn` of one, \
+                 `room` for the pods' clients, `server_connections` that PostgreSQL may see; else null",
+            ),
             output("in_use", "integer", "the connections that everybody holds now"),
             output("sum", "string", "the whole sum in one line, for people"),
         ],
@@ -133,8 +145,18 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: touches_nothing,
         by_hand,
+        permissions,
     })
 });
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut needs = capacity_permissions(inputs, target);
+    let pooler = target.and_then(|target| target.values.get("pgbouncer")).filter(|_| inputs.get("through") == Some(&json!("pgbouncer")));
+    if let Some(pooler) = pooler {
+        pgbouncer::needs(pooler, target).all.into_iter().for_each(|need| needs.add(need));
+    }
+    needs
+}
 
 fn outputs(sum: &Sum) -> Value {
     json!({
@@ -150,6 +172,7 @@ fn outputs(sum: &Sum) -> Value {
         "max_connections": sum.max_connections,
         "reserved": sum.reserved,
         "others": sum.others,
+        "pooler": sum.pooled.as_ref().map(|pooled| pooled.output(i128::from(sum.pods) * i128::from(sum.current_pool_size))),
         "in_use": sum.in_use,
         "sum": sum.line(),
     })
@@ -176,7 +199,27 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     let options: String = options.into_iter().filter_map(|(option, name)| Some(format!(" {option} {}", database(name)?))).collect();
     act.push(format!("psql{options} -c {}", word(&json!(SETTINGS))));
     act.push(format!("psql{options} -c {}", word(&json!(ACTIVITY))));
+    act.extend(sum_in_words(inputs));
     ByHand { act, ..ByHand::default() }
+}
+
+/// How the answers become a sum: for a person who has nothing else.
+fn sum_in_words(inputs: &Value) -> [String; 4] {
+    let of = |name: &str| inputs.get(name).filter(|value| !value.is_null()).map(word);
+    let replicas = of("replicas").unwrap_or_else(|| "the wanted replicas".to_owned());
+    let maximum = of("maximum").unwrap_or_else(|| "the autoscaler's MAXPODS".to_owned());
+    let size = of("pool_size").or(of("pool_env")).unwrap_or_else(|| "the pool's size".to_owned());
+    let reserve = of("reserve").filter(|spare| spare != "0").map(|spare| format!(" - {spare} to be left free")).unwrap_or_default();
+    [
+        format!(
+            "# pods = the larger of {replicas} and {maximum} (if there is one), + the surge of a rollout (a percentage of that, rounded up; 25% where none is said), + pods that are terminating"
+        ),
+        format!(
+            "# free = max_connections - all reserved ones - the rows of pg_stat_activity whose backend_type is `client backend` and whose client_addr is no pod's (kubectl get pods -o wide){reserve}"
+        ),
+        format!("# it fits where pods x {size} <= free"),
+        "# the largest pool size = free / pods, rounded down".to_owned(),
+    ]
 }
 
 impl ConnectionBudget {
@@ -191,6 +234,7 @@ impl ConnectionBudget {
             workload: &input.workload,
             namespace: input.namespace.as_deref(),
             database: &database,
+            through: input.through.unwrap_or_default(),
             maximum: input.maximum.map(i64::from),
         };
         let mut read = reading.read(&self.connections, cx).await?;
@@ -215,8 +259,7 @@ impl ConnectionBudget {
         read.parts = Parts { replicas: i64::from(input.replicas), pool_size, spare, ..read.parts };
         let sum = read.parts.sum();
         cx.log.line(&sum.line());
-        for text in std::iter::once(read.activity.holders()).chain(read.activity.doubts(read.pods.staying)).filter(|text| !text.is_empty())
-        {
+        for text in read.remarks() {
             cx.log.line(&text);
         }
         Ok((read, sum))
@@ -246,6 +289,9 @@ impl Action for ConnectionBudget {
         support::target(NAME, cx.target.as_ref())?;
         let known = self.connections.postgres_for(&Value::Object(input.database));
         known.map_err(|error| support::not_connected(&error))?;
+        if input.through == Some(Through::PgBouncer) {
+            self.connections.pgbouncer().map_err(|error| support::not_connected(&error))?;
+        }
         let by_hand = by_hand(&inputs.0, cx.target.as_ref()).act;
         Ok(Plan { intent: Intent { by_hand, ..Intent::default() }, unchanged: None })
     }

@@ -120,7 +120,7 @@ async fn sixteen_pods_of_twenty_are_refused_and_nine_proposed() {
     let outputs = stage.apply(inputs(16, json!({}))).await.unwrap();
     let wanted = json!({
         "fits": false, "largest_pool_size": 9, "current_pool_size": 20, "pods": 20, "replicas": 16, "maximum": 16, "surge": 4,
-        "terminating": 0, "free": 189, "max_connections": 200, "reserved": 3, "others": 8, "in_use": 48,
+        "terminating": 0, "free": 189, "max_connections": 200, "reserved": 3, "others": 8, "pooler": null, "in_use": 48,
         "sum": "16 replicas + 4 surge + 0 terminating = 20 pods × 20 = 400 connections; 200 − 3 reserved − 8 others = 189 free; at most 9 a pod",
     });
     assert_eq!(outputs, wanted);
@@ -241,6 +241,7 @@ async fn what_does_not_fit_together_is_refused_before_anything_is_asked() {
 #[tokio::test]
 async fn a_pool_grows_only_where_the_pods_that_are_there_fit_too() {
     let question = |replicas: Option<i64>, pool_size: i64| Question {
+        through: Through::Direct,
         workload: "deployment/ticket-service".to_owned(),
         namespace: None,
         database: inputs(0, json!({}))["database"].clone(),
@@ -278,4 +279,8 @@ fn the_lines_for_a_persons_hands_ask_the_same() {
     assert_eq!(lines[1], "kubectl get hpa -n production");
     assert_eq!(lines[2], "kubectl set env deployment/ticket-service -n production --list | grep DB_POOL_MAX");
     assert!(lines[3].starts_with("psql -h db.example -p 5432 -U runsheet -d tickettoken -c 'SELECT name, setting"), "{}", lines[3]);
+    let sum = &lines[lines.len() - 4..];
+    assert!(sum[0].starts_with("# pods = the larger of 16 and the autoscaler's MAXPODS") && sum[0].contains("surge"), "{sum:?}");
+    assert!(sum[1].starts_with("# free = max_connections - all reserved ones - "), "{sum:?}");
+    assert_eq!(sum[2..], ["# it fits where pods x DB_POOL_MAX <= free", "# the largest pool size = free / pods, rounded down"]);
 }

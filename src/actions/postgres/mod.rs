@@ -1,22 +1,30 @@
-//! PostgreSQL, read directly.
+//! PostgreSQL, asked directly.
 //!
-//! Must not change anything on a server. Invariant: a sum of connections is made of what the cluster and the server say now, never of what was
+//! Must not change anything on a server but what `postgres.query` is told to. Invariant: a sum of connections is made of what the cluster and the server say now, never of what was
 //! read before.
 
 mod activity;
+mod attempts;
 mod budget;
 mod connection_budget;
+mod connections;
+mod pooled;
 mod prove;
+mod query;
 mod workload;
 
-pub(crate) use prove::{Question, Replacing, prove};
+pub(crate) use prove::{Question, Replacing, Through, prove};
 
 use std::sync::Arc;
 
 use crate::environment::Connections;
 use crate::ports::action::Action;
 
-/// `postgres.connection_budget`, with the cluster and the servers that these connections lead to.
+/// The actions on the servers that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    vec![Arc::new(connection_budget::ConnectionBudget::new(Arc::clone(connections)))]
+    vec![
+        Arc::new(connection_budget::ConnectionBudget::new(Arc::clone(connections))),
+        Arc::new(connections::ConnectionsReading::new(Arc::clone(connections))),
+        Arc::new(query::Query::new(Arc::clone(connections))),
+    ]
 }

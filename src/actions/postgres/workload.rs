@@ -60,11 +60,17 @@ pub(super) fn surge(capacity: &Capacity) -> Result<Surge, Failure> {
     }
 }
 
-/// The autoscaler's maximum, where there is an autoscaler.
+/// What KEDA goes up to where a ScaledObject does not say it.
+const KEDAS_MAXIMUM: i64 = 100;
+
+/// The autoscaler's maximum, where there is an autoscaler: an HPA, or a ScaledObject of KEDA.
 pub(super) fn maximum(capacity: &Capacity) -> Result<Option<i64>, Failure> {
     let name = |autoscaler: &Value| text(autoscaler, "/metadata/name").unwrap_or("?").to_owned();
     match capacity.autoscalers.as_slice() {
         [] => Ok(None),
+        [one] if one["kind"] == "ScaledObject" => {
+            Ok(Some(one.pointer("/spec/maxReplicaCount").and_then(Value::as_i64).unwrap_or(KEDAS_MAXIMUM)))
+        }
         [one] => one
             .pointer("/spec/maxReplicas")
             .and_then(Value::as_i64)
@@ -72,12 +78,8 @@ pub(super) fn maximum(capacity: &Capacity) -> Result<Option<i64>, Failure> {
             .ok_or_else(|| Failure::permanent(format!("the HorizontalPodAutoscaler {} has no spec.maxReplicas", name(one)))),
         several => {
             let names: Vec<String> = several.iter().take(5).map(name).collect();
-            Err(Failure::permanent(format!(
-                "{} HorizontalPodAutoscalers scale this workload and fight each other: {}",
-                several.len(),
-                names.join(", ")
-            ))
-            .hint("delete all but one (KEDA owns its own, `keda-hpa-NAME`), or give the step the `maximum` to count with"))
+            Err(Failure::permanent(format!("{} autoscalers scale this workload and fight each other: {}", several.len(), names.join(", ")))
+                .hint("delete all but one (the HPA `keda-hpa-NAME` is KEDA's own), or give the step the `maximum` to count with"))
         }
     }
 }
@@ -229,12 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn kedas_maximum_counts_and_where_it_says_none_it_is_kedas_own() {
+        let scaled = |spec: Value| json!({ "kind": "ScaledObject", "metadata": { "name": "tickets" }, "spec": spec });
+        let with = |autoscalers: Vec<Value>| maximum(&Capacity { autoscalers, ..capacity(Value::Null, json!([])) });
+        assert_eq!(with(vec![scaled(json!({ "maxReplicaCount": 20 }))]).unwrap(), Some(20));
+        assert_eq!(with(vec![scaled(json!({}))]).unwrap(), Some(100));
+        let hpa = json!({ "metadata": { "name": "ticket-service-hpa" }, "spec": { "maxReplicas": 16 } });
+        let error = with(vec![scaled(json!({ "maxReplicaCount": 20 })), hpa]).unwrap_err();
+        assert!(error.message.ends_with("fight each other: tickets, ticket-service-hpa"), "{error}");
+    }
+
+    #[test]
     fn one_autoscaler_counts_and_two_are_an_error() {
         let hpa = |name: &str| json!({ "metadata": { "name": name }, "spec": { "maxReplicas": 16 } });
         let with = |autoscalers: Vec<Value>| maximum(&Capacity { autoscalers, ..capacity(Value::Null, json!([])) });
         assert_eq!(with(vec![]).unwrap(), None);
         assert_eq!(with(vec![hpa("a")]).unwrap(), Some(16));
-        let error = with(vec![hpa("ticket-service-hpa"), hpa("keda-hpa-ticket-service")]).unwrap_err();
-        assert!(error.message.ends_with("ticket-service-hpa, keda-hpa-ticket-service"), "{error}");
+        let error = with(vec![hpa("ticket-service-hpa"), hpa("another")]).unwrap_err();
+        assert!(error.message.ends_with("ticket-service-hpa, another"), "{error}");
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::super::connections::ConnectionError;
 
-/// Why there is no answer. `place` is `DATABASE at HOST:PORT`.
+/// Why there is no answer. `place` is `PostgreSQL, DATABASE at HOST:PORT` or `PgBouncer at HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostgresError {
     /// There is no way to the server.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     /// Nobody listens there, or the network says no.
-    #[error("no connection to PostgreSQL, {place}: {why}")]
+    #[error("no connection to {place}: {why}")]
     Unreachable {
         /// Which server.
         place: String,
@@ -21,7 +21,7 @@ pub enum PostgresError {
         why: String,
     },
     /// Nothing came in time.
-    #[error("PostgreSQL, {place}, did not {what} within {} s", after.as_secs_f32())]
+    #[error("{place}, did not {what} within {} s", after.as_secs_f32())]
     TimedOut {
         /// Which server.
         place: String,
@@ -31,7 +31,7 @@ pub enum PostgresError {
         after: Duration,
     },
     /// The TLS handshake failed.
-    #[error("no TLS connection to PostgreSQL, {place}: {why}")]
+    #[error("no TLS connection to {place}: {why}")]
     Tls {
         /// Which server.
         place: String,
@@ -39,7 +39,7 @@ pub enum PostgresError {
         why: String,
     },
     /// The server does not know who we are (28P01, 28000), or wants a password and has been given none.
-    #[error("PostgreSQL, {place}, does not let the user {user} in: {why}")]
+    #[error("{place}, does not let the user {user} in: {why}")]
     Authentication {
         /// Which server.
         place: String,
@@ -49,7 +49,7 @@ pub enum PostgresError {
         why: String,
     },
     /// There is no such database (3D000).
-    #[error("PostgreSQL, {place}, has no such database: {why}")]
+    #[error("{place}, has no such database: {why}")]
     NoDatabase {
         /// Which server.
         place: String,
@@ -57,7 +57,7 @@ pub enum PostgresError {
         why: String,
     },
     /// No connection is left (53300).
-    #[error("PostgreSQL, {place}: the server has no connection left, and that is the exhaustion itself: {why}")]
+    #[error("{place}: the server has no connection left, and that is the exhaustion itself: {why}")]
     Exhausted {
         /// Which server.
         place: String,
@@ -65,7 +65,7 @@ pub enum PostgresError {
         why: String,
     },
     /// It is starting up, shutting down or recovering (class 57P).
-    #[error("PostgreSQL, {place}, takes nobody now: {why}")]
+    #[error("{place}, takes nobody now: {why}")]
     NotNow {
         /// Which server.
         place: String,
@@ -73,7 +73,7 @@ pub enum PostgresError {
         why: String,
     },
     /// It answered with another error.
-    #[error("PostgreSQL, {place}, answered with an error ({code}): {why}")]
+    #[error("{place}, answered with an error ({code}): {why}")]
     Refused {
         /// Which server.
         place: String,
@@ -83,7 +83,7 @@ pub enum PostgresError {
         why: String,
     },
     /// The connection ended in the middle.
-    #[error("the connection to PostgreSQL, {place}, was cut: {why}")]
+    #[error("the connection to {place}, was cut: {why}")]
     Cut {
         /// Which server.
         place: String,
@@ -104,7 +104,7 @@ impl PostgresError {
             }
             Self::Authentication { .. } => {
                 "check the user and the password of this environment (`runsheet environment check` tells what its source lacks), and the server's \
-                 pg_hba.conf"
+                 pg_hba.conf (PgBouncer's `admin_users` and `stats_users`)"
             }
             Self::NoDatabase { .. } => "check the database's name in the environment: `psql -l` lists them",
             Self::Exhausted { .. } => {
@@ -120,7 +120,7 @@ impl PostgresError {
     /// Whether trying again can help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(error) => matches!(error, ConnectionError::Lookup { .. }),
+            Self::Connection(error) => error.is_transient(),
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Exhausted { .. } | Self::NotNow { .. } | Self::Cut { .. } => true,
             Self::Tls { .. } | Self::Authentication { .. } | Self::NoDatabase { .. } | Self::Refused { .. } => false,
         }

@@ -3,16 +3,19 @@
 //! Must not: send anything (the session does), nor show a password. Invariant: a playbook names a server by host, port and database, and never
 //! brings credentials of its own: they are the environment's, for that server alone.
 
+mod cell;
 mod error;
 mod session;
 #[cfg(test)]
 pub(crate) mod stand_in;
+mod statement;
 mod tls;
 
 pub use error::PostgresError;
-pub use session::PostgresSession;
+pub use session::{NamedRow, PostgresSession};
+pub(crate) use statement::{Statement, StatementError};
 
-pub use crate::model::environment::PostgresTls;
+pub use crate::model::environment::TlsMode;
 
 use std::path::PathBuf;
 
@@ -36,7 +39,7 @@ pub struct PostgresAccess {
     /// The database.
     pub database: String,
     /// How the connection is protected.
-    pub tls: PostgresTls,
+    pub tls: TlsMode,
     /// PEM certificates to be trusted in the place of the machine's.
     pub ca_file: Option<PathBuf>,
     /// The password; none where the server asks for none.
@@ -124,7 +127,7 @@ mod tests {
             port: 5432,
             user: user.to_owned(),
             database: "tickettoken".to_owned(),
-            tls: PostgresTls::VerifyFull,
+            tls: TlsMode::VerifyFull,
             ca_file: None,
             password: Some("hunter2".to_owned().into()),
         }

@@ -1,10 +1,10 @@
-//! A session with a PostgreSQL server, for reading.
+//! A session with a PostgreSQL server, or with PgBouncer's admin console.
 //!
-//! Must not change anything: the server is told to refuse writes. Invariant: getting in and each statement have an end, and a session takes
+//! Must not write by itself: a session is for reading, and the server is told to refuse writes, unless it was asked for to write. Invariant: getting in and each statement have an end, and a session takes
 //! bounded memory; the connection is closed when the session is dropped.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,9 +18,10 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use super::super::connections::{ConnectionError, Connections};
 use super::super::kubernetes::chain;
+use super::super::via::Reach;
 use super::error::PostgresError;
 use super::tls::Connector;
-use super::{PostgresAccess, PostgresTls};
+use super::{PostgresAccess, TlsMode};
 
 /// How long getting in may take, and how long a statement may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,14 +36,30 @@ struct Limits {
     statement: Duration,
 }
 
-/// A session that reads.
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose<'a> {
+    /// To read: the server refuses writes.
+    Reads,
+    /// To write.
+    Writes,
+    /// To talk to PgBouncer itself, which takes no `options`.
+    Console {
+        /// The name that its certificate is for, where that is not the host.
+        server_name: Option<&'a str>,
+    },
+}
+
+/// A session.
 pub struct PostgresSession {
     client: tokio_postgres::Client,
     driver: JoinHandle<()>,
+    /// `PostgreSQL, DATABASE at HOST:PORT`
     place: String,
     user: String,
     password: String,
     limit: Duration,
+    reach: Reach,
 }
 
 impl Drop for PostgresSession {
@@ -53,6 +70,8 @@ impl Drop for PostgresSession {
 
 /// One row: the columns as texts, `None` for null.
 pub type Row = Vec<Option<String>>;
+/// One row by the names of its columns, without those that are null.
+pub type NamedRow = BTreeMap<String, String>;
 
 impl Connections {
     /// A session with this server. `within` bounds what it may take, where that is less than 5 s to get in and 10 s for each statement.
@@ -61,52 +80,96 @@ impl Connections {
     /// [`PostgresError`]
     pub async fn postgres_session(&self, access: &PostgresAccess, within: Duration) -> Result<PostgresSession, PostgresError> {
         let limits = Limits { connect: CONNECT.min(within), statement: STATEMENT.min(within) };
-        let late = || PostgresError::TimedOut { place: access.place(), what: "let us in", after: limits.connect };
-        tokio::time::timeout(limits.connect, self.connect_to(access, limits)).await.unwrap_or_else(|_| Err(late()))
+        self.session_for(Purpose::Reads, access, limits).await
     }
 
-    async fn connect_to(&self, access: &PostgresAccess, limits: Limits) -> Result<PostgresSession, PostgresError> {
-        let addresses = self.postgres_addresses(access).await?;
-        if access.tls == PostgresTls::Disable && !addresses.iter().all(|address| address.ip().is_loopback()) {
+    /// A session for one statement that may take as long as `statement`; `writes`: the server lets it write.
+    ///
+    /// # Errors
+    /// [`PostgresError`]
+    pub(crate) async fn postgres_statement(
+        &self,
+        access: &PostgresAccess,
+        writes: bool,
+        statement: Duration,
+    ) -> Result<PostgresSession, PostgresError> {
+        let purpose = if writes { Purpose::Writes } else { Purpose::Reads };
+        self.session_for(purpose, access, Limits { connect: CONNECT, statement }).await
+    }
+
+    /// A session with the admin console of PgBouncer.
+    pub(in crate::environment) async fn console_session(
+        &self,
+        access: &PostgresAccess,
+        server_name: Option<&str>,
+        within: Duration,
+    ) -> Result<PostgresSession, PostgresError> {
+        let limits = Limits { connect: CONNECT.min(within), statement: STATEMENT.min(within) };
+        self.session_for(Purpose::Console { server_name }, access, limits).await
+    }
+
+    async fn session_for(&self, purpose: Purpose<'_>, access: &PostgresAccess, limits: Limits) -> Result<PostgresSession, PostgresError> {
+        let late = || PostgresError::TimedOut { place: purpose.place(access), what: "let us in", after: limits.connect };
+        tokio::time::timeout(limits.connect, self.connect_to(purpose, access, limits)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn connect_to(&self, purpose: Purpose<'_>, access: &PostgresAccess, limits: Limits) -> Result<PostgresSession, PostgresError> {
+        let place = purpose.place(access);
+        let reach = self.reach_within(&access.host, access.port, limits.connect).await?;
+        // The way to a pod or through another machine is protected by itself, as far as it goes.
+        let addresses = reach.addresses().await?;
+        if access.tls == TlsMode::Disable && !addresses.iter().all(|address| address.ip().is_loopback()) {
             return Err(ConnectionError::PlainPostgres { host: access.host.clone() }.into());
         }
         let stream = TcpStream::connect(addresses.as_slice()).await;
-        let stream = stream.map_err(|error| PostgresError::Unreachable { place: access.place(), why: chain(&error) })?;
+        let stream = stream.map_err(|error| PostgresError::Unreachable { place: place.clone(), why: chain(&error) })?;
         let stream = Bounded { stream, left: LARGEST };
         let mut config = Config::new();
         let password = access.password.as_ref().map(|password| password.expose_secret().to_owned());
         config.user(&access.user).dbname(&access.database).application_name("runsheet");
-        config.options(format!("-c default_transaction_read_only=on -c statement_timeout={}", limits.statement.as_millis().max(1)));
+        let timeout = limits.statement.as_millis().max(1);
+        let _ = match purpose {
+            Purpose::Reads => config.options(format!("-c default_transaction_read_only=on -c statement_timeout={timeout}")),
+            Purpose::Writes => config.options(format!("-c statement_timeout={timeout}")),
+            // By which name it was reached is seen in its list of clients, where several lead to it.
+            Purpose::Console { .. } => config.application_name(format!("runsheet at {}:{}", access.host, access.port)),
+        };
         if let Some(password) = &password {
             config.password(password);
         }
         let password = password.unwrap_or_default();
-        let failed = |error: &tokio_postgres::Error| classified(error, access.place(), &access.user, &password);
-        let (client, driver) = if access.tls == PostgresTls::Disable {
+        let failed = |error: &tokio_postgres::Error| match reach.failure() {
+            Some(failure) => failure.into(),
+            None => classified(error, place.clone(), &access.user, &password),
+        };
+        let (client, driver) = if access.tls == TlsMode::Disable {
             config.ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| failed(&error))?;
             // How the connection ends is told to whoever waits for an answer.
             (client, tokio::spawn(async move { drop(connection.await) }))
         } else {
             config.ssl_mode(SslMode::Require);
-            let (client, connection) = config.connect_raw(stream, Connector::of(access)?).await.map_err(|error| failed(&error))?;
+            let (client, connection) =
+                config.connect_raw(stream, Connector::of(access, purpose.server_name())?).await.map_err(|error| failed(&error))?;
             (client, tokio::spawn(async move { drop(connection.await) }))
         };
-        Ok(PostgresSession { client, driver, place: access.place(), user: access.user.clone(), password, limit: limits.statement })
+        Ok(PostgresSession { client, driver, place, user: access.user.clone(), password, limit: limits.statement, reach })
+    }
+}
+
+impl Purpose<'_> {
+    fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Reads | Self::Writes => None,
+            Self::Console { server_name } => *server_name,
+        }
     }
 
-    async fn postgres_addresses(&self, access: &PostgresAccess) -> Result<Vec<SocketAddr>, ConnectionError> {
-        let host = access.host.trim_matches(['[', ']']);
-        if let Some(address) = self.address_of(&access.host) {
-            return Ok(vec![address]);
+    fn place(self, access: &PostgresAccess) -> String {
+        match self {
+            Self::Reads | Self::Writes => format!("PostgreSQL, {}", access.place()),
+            Self::Console { .. } => format!("PgBouncer at {}:{}", access.host, access.port),
         }
-        let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        if self.is_confined() && !loopback {
-            return Err(ConnectionError::Confined { host: access.host.clone() });
-        }
-        let lookup = |why: String| ConnectionError::Lookup { host: access.host.clone(), why };
-        let found: Vec<SocketAddr> = tokio::net::lookup_host((host, access.port)).await.map_err(|error| lookup(chain(&error)))?.collect();
-        if found.is_empty() { Err(lookup("it has none".to_owned())) } else { Ok(found) }
     }
 }
 
@@ -116,19 +179,62 @@ impl PostgresSession {
     /// # Errors
     /// [`PostgresError`]
     pub async fn rows(&self, statement: &str) -> Result<Vec<Row>, PostgresError> {
-        // The server ends the statement by itself; this is for a server that does not answer at all.
-        let after = self.limit + Duration::from_secs(1);
-        let late = || PostgresError::TimedOut { place: self.place.clone(), what: "answer", after };
-        let messages = match tokio::time::timeout(after, self.client.simple_query(statement)).await {
-            Err(_) => return Err(late()),
-            Ok(Err(error)) => return Err(classified(&error, self.place.clone(), &self.user, &self.password)),
-            Ok(Ok(messages)) => messages,
-        };
+        let messages = self.ask(statement).await?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
             _ => None,
         });
         Ok(rows.collect())
+    }
+
+    /// The same by the names of the columns, which differ in number and order from version to version; null is left out.
+    ///
+    /// # Errors
+    /// [`PostgresError`]
+    pub async fn named_rows(&self, statement: &str) -> Result<Vec<NamedRow>, PostgresError> {
+        let messages = self.ask(statement).await?;
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                let cells = row.columns().iter().enumerate();
+                Some(cells.filter_map(|(at, column)| Some((column.name().to_owned(), row.get(at)?.to_owned()))).collect())
+            }
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    /// One statement by the simple protocol.
+    async fn ask(&self, statement: &str) -> Result<Vec<SimpleQueryMessage>, PostgresError> {
+        // The server ends the statement by itself; this is for a server that does not answer at all.
+        let after = self.limit + Duration::from_secs(1);
+        let late = || PostgresError::TimedOut { place: self.place.clone(), what: "answer", after };
+        match tokio::time::timeout(after, self.client.simple_query(statement)).await {
+            Err(_) => Err(late()),
+            Ok(Err(error)) => Err(self.classified(&error)),
+            Ok(Ok(messages)) => Ok(messages),
+        }
+    }
+
+    fn classified(&self, error: &tokio_postgres::Error) -> PostgresError {
+        match self.reach.failure() {
+            // A statement may have been on its way.
+            Some(failure) => PostgresError::Cut { place: self.place.clone(), why: failure.to_string() },
+            None => classified(error, self.place.clone(), &self.user, &self.password),
+        }
+    }
+
+    /// The same, without the session.
+    pub(super) fn classifier(&self) -> impl Fn(&tokio_postgres::Error) -> PostgresError + use<> {
+        let (place, user, password) = (self.place.clone(), self.user.clone(), self.password.clone());
+        move |error| classified(error, place.clone(), &user, &password)
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(super) fn client_mut(&mut self) -> &mut tokio_postgres::Client {
+        &mut self.client
     }
 }
 
@@ -141,6 +247,12 @@ fn classified(error: &tokio_postgres::Error, place: String, user: &str, password
         let why: String = safe(format!("{}{detail}", refusal.message())).chars().take(500).collect();
         let code = refusal.code().code().to_owned();
         return match code.as_str() {
+            // What PgBouncer says is told apart by its texts alone.
+            "08P01" if why.contains("password authentication failed") || why.contains("not allowed") || why.contains("no such user") => {
+                PostgresError::Authentication { place, user: user.to_owned(), why }
+            }
+            "08P01" if why.contains("no more connections allowed") => PostgresError::Exhausted { place, why },
+            "08P01" if why.contains("no such database") => PostgresError::NoDatabase { place, why },
             "28P01" | "28000" => PostgresError::Authentication { place, user: user.to_owned(), why },
             "3D000" => PostgresError::NoDatabase { place, why },
             "53300" => PostgresError::Exhausted { place, why },

@@ -98,14 +98,14 @@ async fn plain_text_stays_on_this_machine_and_tls_never_falls_back() {
     let error = away.postgres_session(&stand_in.access(Some("hunter2")), SECOND).await.err().unwrap();
     assert!(error.to_string().contains("without TLS only on this machine"), "{error}");
 
-    for tls in [PostgresTls::Require, PostgresTls::VerifyFull] {
+    for tls in [TlsMode::Require, TlsMode::VerifyFull] {
         let access = PostgresAccess { tls, ..stand_in.access(Some("hunter2")) };
         let error = stand_in.reached_by(Connections::new(), None).postgres_session(&access, SECOND).await.err().unwrap();
         assert!(matches!(error, PostgresError::Tls { .. }), "{tls:?}: {error}");
         assert!(error.to_string().ends_with("server does not support TLS"), "{error}");
     }
     assert!(stand_in.held.lock().unwrap().asked.is_empty(), "nothing was sent in plain text");
-    let access = PostgresAccess { tls: PostgresTls::VerifyFull, ca_file: Some("/nowhere/ca.pem".into()), ..stand_in.access(None) };
+    let access = PostgresAccess { tls: TlsMode::VerifyFull, ca_file: Some("/nowhere/ca.pem".into()), ..stand_in.access(None) };
     let error = stand_in.reached_by(Connections::new(), None).postgres_session(&access, SECOND).await.err().unwrap();
     assert!(error.to_string().starts_with("the certificates in /nowhere/ca.pem cannot be used"), "{error}");
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::connections::Connections;
-use super::{PostgresAccess, PostgresTls};
+use super::{PostgresAccess, TlsMode};
 
 /// The answer to a statement: the names of the columns and the rows.
 pub(crate) type Table = (Vec<String>, Vec<Vec<Option<String>>>);
@@ -71,7 +71,7 @@ impl PostgresStandIn {
             port: 5432,
             user: "runsheet".to_owned(),
             database: "tickettoken".to_owned(),
-            tls: PostgresTls::Disable,
+            tls: TlsMode::Disable,
             ca_file: None,
             password: password.map(|password| password.to_owned().into()),
         }

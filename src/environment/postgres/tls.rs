@@ -4,22 +4,17 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::super::connections::ConnectionError;
-use super::super::kubernetes::chain;
-use super::{PostgresAccess, PostgresTls};
+use super::PostgresAccess;
 
 /// Makes TLS of a stream.
 pub(super) struct Connector {
@@ -29,80 +24,14 @@ pub(super) struct Connector {
 
 impl Connector {
     /// As the environment says it of this server.
-    pub(super) fn of(access: &PostgresAccess) -> Result<Self, ConnectionError> {
-        super::super::tls::install();
-        let name = ServerName::try_from(access.host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| ConnectionError::ServerName { name: access.host.clone() })?;
-        let config = match access.tls {
-            PostgresTls::Require => {
-                let provider = Arc::new(rustls::crypto::ring::default_provider());
-                ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
-            }
-            PostgresTls::Disable | PostgresTls::VerifyFull => {
-                ClientConfig::builder().with_root_certificates(roots(access.ca_file.as_deref())?).with_no_client_auth()
-            }
-        };
+    ///
+    /// # Errors
+    /// Where its settings cannot be used. `server_name` is the name that the certificate is for, where that is not the host.
+    pub(super) fn of(access: &PostgresAccess, server_name: Option<&str>) -> Result<Self, ConnectionError> {
+        let name = server_name.unwrap_or_else(|| access.host.trim_matches(['[', ']']));
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| ConnectionError::ServerName { name: name.to_owned() })?;
+        let config = super::super::tls::client_config(access.tls, access.ca_file.as_deref())?;
         Ok(Self { config: Arc::new(config), name })
-    }
-}
-
-fn roots(file: Option<&Path>) -> Result<RootCertStore, ConnectionError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = file {
-        let wrong = |why: String| ConnectionError::CaFile { path: path.to_owned(), why };
-        let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(chain(&error)))?;
-        for certificate in found {
-            let certificate = certificate.map_err(|error| wrong(chain(&error)))?;
-            roots.add(certificate).map_err(|error| wrong(chain(&error)))?;
-        }
-        if roots.is_empty() {
-            return Err(wrong("it holds no PEM certificate".to_owned()));
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(ConnectionError::Client { why: "this machine has no CA certificates".to_owned() });
-        }
-    }
-    Ok(roots)
-}
-
-/// Takes any certificate, as `require` says; the handshake's signature is checked all the same.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -3,6 +3,7 @@
 mod conditions;
 mod crashes;
 mod interleaved;
+mod monitors;
 mod operators;
 mod random;
 mod review;

@@ -117,7 +117,7 @@ pub fn definition(steps: Vec<Step>) -> Definition {
 pub fn with_called(steps: Vec<Step>, called: Vec<Playbook>) -> Definition {
     let mut playbooks: BTreeMap<String, Playbook> = called.into_iter().map(|called| (called.name.clone(), called)).collect();
     playbooks.insert("main".into(), playbook("main", steps));
-    Definition { root: "main".into(), playbooks, sources: BTreeMap::new() }
+    Definition { root: "main".into(), playbooks, sources: BTreeMap::new(), plugins: BTreeMap::new() }
 }
 
 fn entry(name: &str, effect: Effect, observes: bool, reverts: bool) -> Arc<ActionEntry> {
@@ -135,6 +135,7 @@ fn entry(name: &str, effect: Effect, observes: bool, reverts: bool) -> Arc<Actio
         immediate: false,
         touches: touches_nothing,
         by_hand: crate::model::by_hand::nothing_by_hand,
+        permissions: crate::model::permission::needs_nothing,
     })
 }
 
@@ -204,6 +205,8 @@ pub struct World {
     pub faults: BTreeMap<String, Vec<Fault>>,
     /// Effects in order, for tests of order.
     pub log: Vec<String>,
+    /// The alerts whose conditions hold.
+    pub alarms: Vec<String>,
 }
 
 impl World {
@@ -264,6 +267,7 @@ impl World {
     pub fn carry_out(&mut self, task: &Task, ledger: &[LedgerEntry]) -> Answer {
         let unknown = || Applied::Unknown { failure: Failure::transient("the answer was lost") };
         match &task.what {
+            What::Watch(_) => Answer::Watched(Ok(json!({ "samples": 1 }))),
             What::Observe { inputs, .. } => Answer::Observed(Ok(self.value(inputs.value["field"].as_str().unwrap_or_default()))),
             What::Check { check, .. } => Answer::Checked(
                 check.holds(&Value::Null).and_then(
@@ -367,6 +371,8 @@ pub struct Driver {
     pub ledger: Vec<LedgerEntry>,
     /// Takes the newest task first, for other orders of the same events.
     pub newest_first: bool,
+    /// The tasks that sample and have told what they see.
+    pub told: Vec<u64>,
 }
 
 pub const RUN: RunId = RunId(uuid::Uuid::from_u128(42));
@@ -407,6 +413,7 @@ impl Driver {
             definition: Arc::new(definition),
             ledger: Vec::new(),
             newest_first: false,
+            told: Vec::new(),
         };
         driver.take();
         driver
@@ -444,6 +451,7 @@ impl Driver {
             definition: Arc::clone(definition),
             ledger: Vec::new(),
             newest_first: false,
+            told: Vec::new(),
         };
         let events: Vec<Event> = driver.events().cloned().collect();
         events.iter().for_each(|event| driver.enter(event));
@@ -487,7 +495,16 @@ impl Driver {
         self.ledger.retain(|entry| entry.step != *step || entry.reverted);
         for change in &intent.changes {
             let position = i64::try_from(self.ledger.len()).unwrap_or(0);
-            self.ledger.push(LedgerEntry { run: RUN, step: step.clone(), occurrence, change: change.clone(), reverted: false, position });
+            self.ledger.push(LedgerEntry {
+                run: RUN,
+                step: step.clone(),
+                occurrence,
+                change: change.clone(),
+                settled: false,
+                reverted: false,
+                reverted_at: None,
+                position,
+            });
         }
     }
 
@@ -511,8 +528,17 @@ impl Driver {
     /// Until nothing more happens by itself. Timers come at once.
     pub fn run(&mut self) {
         loop {
-            let task = if self.newest_first { self.queue.pop_back() } else { self.queue.pop_front() };
-            if let Some(task) = task {
+            // Samples go on while anything else does.
+            let works = |task: &Task| !matches!(task.what, What::Watch(_));
+            let at = if self.newest_first { self.queue.iter().rposition(works) } else { self.queue.iter().position(works) };
+            if let (None, Some(task)) = (at, self.queue.front().cloned())
+                && !self.told.contains(&task.token)
+            {
+                self.told.push(task.token);
+                self.alarm(&task);
+                continue;
+            }
+            if let Some(task) = self.queue.remove(at.unwrap_or(0)) {
                 let answer = self.world.carry_out(&task, &self.ledger);
                 self.tell(Input::Answer { node: task.node, token: task.token, answer });
                 continue;
@@ -524,6 +550,14 @@ impl Driver {
                 }
                 _ => break,
             }
+        }
+    }
+
+    /// A task that samples says which of its alerts' conditions hold.
+    pub fn alarm(&mut self, task: &Task) {
+        for alert in self.world.alarms.clone() {
+            let (node, token) = (task.node, task.token);
+            self.tell(Input::Alarm { node, token, alert, message: Some("91 % busy".into()), series: serde_json::Map::new() });
         }
     }
 

@@ -6,15 +6,27 @@
 //! | file | what it does |
 //! |---|---|
 //! | `reading` | the tree to the definition, key by key |
+//! | `argocd`, `aws`, `pgbouncer`, `postgres`, `prometheus`, `rabbitmq`, `redis` | a system, each in a file of its own |
+//! | `via` | the ways to what cannot be reached from here |
 //! | `secrets` | where secrets come from, and what looks like one that was written down |
 //! | `words` | diagnostics in the words of environments, without secrets |
 //! | `schema` | the file's format for editors |
 
+mod argocd;
+mod aws;
+#[cfg(test)]
+mod brokers_tests;
+mod pgbouncer;
+mod postgres;
+mod prometheus;
+mod rabbitmq;
 mod reading;
+mod redis;
 mod schema;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod via;
 mod words;
 
 use std::path::Path;

@@ -11,11 +11,27 @@ use super::super::reader::Reader;
 use super::super::yaml::{Kind, Node};
 use super::words::Hidden;
 use crate::model::duration::Span;
-use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, PostgresTarget, PostgresTls, SANDBOX};
+use crate::model::environment::{ClusterAccount, EnvironmentDefinition, KubernetesTarget, SANDBOX, SYSTEMS, TlsMode};
 use crate::model::notification::{Confirm, NotifyRule, NotifyTo, Occasion, WebhookUrl};
 
 /// The keys of an environment.
-const KEYS: [&str; 8] = ["environment", "summary", "confirm", "kubernetes", "postgres", "secrets", "notify", "values"];
+const KEYS: &[&str] = &[
+    "environment",
+    "summary",
+    "confirm",
+    "kubernetes",
+    "argocd",
+    "aws",
+    "postgres",
+    "pgbouncer",
+    "prometheus",
+    "rabbitmq",
+    "redis",
+    "via",
+    "secrets",
+    "notify",
+    "values",
+];
 /// How long a credential plugin may take, where the file does not say.
 const EXEC_TIMEOUT: Span = Span::seconds(60);
 /// The longest that a credential plugin may be given.
@@ -37,19 +53,28 @@ impl<'f> EnvironmentReader<'f> {
 
     /// The whole file.
     pub(super) fn environment(&mut self, root: &Node) -> Option<EnvironmentDefinition> {
-        self.inner.map(root, "an environment", &KEYS)?;
+        self.inner.map(root, "an environment", KEYS)?;
         let filled = |key: &str| root.get(key).filter(|node| !matches!(node.kind, Kind::Null));
         let confirms = [(Confirm::Yes.as_str(), Confirm::Yes), (Confirm::Name.as_str(), Confirm::Name)];
+        let kubernetes = filled("kubernetes").and_then(|at| self.kubernetes(at));
+        let namespace = filled("kubernetes").map(|_| kubernetes.as_ref().map_or("", |kubernetes| kubernetes.namespace.as_str()));
         Some(EnvironmentDefinition {
             name: self.name(root),
             summary: filled("summary").and_then(|at| self.inner.text(at, "`summary`")).unwrap_or_default(),
             file: self.path.to_owned(),
             confirm: filled("confirm").and_then(|at| self.inner.choice(at, "`confirm`", &confirms)).unwrap_or_default(),
-            kubernetes: filled("kubernetes").and_then(|at| self.kubernetes(at)),
+            argocd: filled("argocd").and_then(|at| self.argocd(at)),
+            aws: filled("aws").and_then(|at| self.aws(at)),
             postgres: filled("postgres").and_then(|at| self.postgres(at)),
+            prometheus: filled("prometheus").and_then(|at| self.prometheus(at)),
+            rabbitmq: filled("rabbitmq").and_then(|at| self.rabbitmq(at)),
+            redis: filled("redis").and_then(|at| self.redis(at)),
+            pgbouncer: filled("pgbouncer").and_then(|at| self.pgbouncer(at)),
+            via: filled("via").map(|at| self.via(at, namespace)).unwrap_or_default(),
             secrets: filled("secrets").map(|at| self.secrets(at)).unwrap_or_default(),
             notify: filled("notify").map(|at| self.notify(at)).unwrap_or_default(),
             values: filled("values").map(|at| self.values(at)).unwrap_or_default(),
+            kubernetes,
         })
     }
 
@@ -138,37 +163,6 @@ impl<'f> EnvironmentReader<'f> {
                 None
             }
         }
-    }
-
-    fn postgres(&mut self, node: &Node) -> Option<PostgresTarget> {
-        let what = "`postgres`";
-        self.inner.map(node, what, &["host", "port", "database", "user", "password", "tls", "ca_file"])?;
-        let mut needed = |key: &'static str, hint: &str| {
-            let Some(at) = node.get(key) else {
-                self.inner.missing(node.span, what, key, hint);
-                return None;
-            };
-            let text = self.inner.text(at, &format!("`{key}`"))?;
-            self.filled(&text, at, &format!("`{key}`")).then_some(text)
-        };
-        let host = needed("host", "the name or address of the server");
-        let database = needed("database", "the database that is connected to");
-        let user = needed("user", "who connects");
-        let port = match node.get("port") {
-            None => Some(5432),
-            Some(at) => self.inner.count(at, "`port`").and_then(|port| {
-                let port = u16::try_from(port).ok();
-                if port.is_none() {
-                    self.inner.problems.add("wrong-value", at.span, "`port` is a whole number from 1 to 65535");
-                }
-                port
-            }),
-        };
-        let modes = [PostgresTls::VerifyFull, PostgresTls::Require, PostgresTls::Disable].map(|mode| (mode.as_str(), mode));
-        let tls = node.get("tls").map_or(Some(PostgresTls::default()), |at| self.inner.choice(at, "`tls`", &modes));
-        let password = node.get("password").and_then(|at| self.secret_ref(at, "`password`"));
-        let ca_file = node.get("ca_file").and_then(|at| self.path(at, "`ca_file`"));
-        Some(PostgresTarget { host: host?, port: port?, database: database?, user: user?, password, tls: tls?, ca_file })
     }
 
     fn secrets(&mut self, node: &Node) -> BTreeMap<String, crate::model::notification::SecretRef> {
@@ -260,7 +254,7 @@ impl<'f> EnvironmentReader<'f> {
         let mut values = Map::new();
         for (key, value) in self.inner.entries(node, "`values`") {
             self.inner.id(&key.name, key.span, "the name of a value");
-            if matches!(key.name.as_str(), "kubernetes" | "postgres") {
+            if SYSTEMS.contains(&key.name.as_str()) {
                 let hint = format!("`target.{0}` is made from the key `{0}` at the top of the file: rename this", key.name);
                 self.inner.problems.hint("clash", key.span, format!("a value cannot be called `{}`", key.name), hint);
                 continue;
@@ -272,7 +266,7 @@ impl<'f> EnvironmentReader<'f> {
     }
 
     /// An absolute URL without credentials in it.
-    fn url(&mut self, node: &Node, what: &str) -> Option<String> {
+    pub(super) fn url(&mut self, node: &Node, what: &str) -> Option<String> {
         let text = self.inner.text(node, what)?;
         if self.has_credentials(&text, node) {
             return None;
@@ -302,6 +296,32 @@ impl<'f> EnvironmentReader<'f> {
         Some(path)
     }
 
+    /// A text that has to be there.
+    pub(super) fn needed(&mut self, node: &Node, what: &str, key: &'static str, hint: &str) -> Option<String> {
+        let Some(at) = node.get(key) else {
+            self.inner.missing(node.span, what, key, hint);
+            return None;
+        };
+        let text = self.inner.text(at, &format!("`{key}`"))?;
+        self.filled(&text, at, &format!("`{key}`")).then_some(text)
+    }
+
+    /// The key `port`; the system's own where it is left out.
+    pub(super) fn port(&mut self, node: &Node, own: u16) -> Option<u16> {
+        let Some(at) = node.get("port") else { return Some(own) };
+        let port = self.inner.count(at, "`port`").and_then(|port| u16::try_from(port).ok());
+        if port.is_none() {
+            self.inner.problems.add("wrong-value", at.span, "`port` is a whole number from 1 to 65535");
+        }
+        port
+    }
+
+    /// The key `tls`.
+    pub(super) fn tls(&mut self, node: &Node) -> Option<TlsMode> {
+        let modes = TlsMode::ALL.map(|mode| (mode.as_str(), mode));
+        node.get("tls").map_or(Some(TlsMode::default()), |at| self.inner.choice(at, "`tls`", &modes))
+    }
+
     pub(super) fn filled(&mut self, text: &str, node: &Node, what: &str) -> bool {
         let filled = !text.trim().is_empty();
         if !filled {
@@ -311,7 +331,7 @@ impl<'f> EnvironmentReader<'f> {
     }
 
     /// What Kubernetes takes as the name of a namespace.
-    fn label(&mut self, name: &str, node: &Node) -> bool {
+    pub(super) fn label(&mut self, name: &str, node: &Node) -> bool {
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let good = (1..=63).contains(&name.len()) && name.chars().all(letters) && !name.starts_with('-') && !name.ends_with('-');
         if !good {

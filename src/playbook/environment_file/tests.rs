@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::source::File;
 use super::*;
-use crate::model::environment::{ClusterAccount, PostgresTls};
+use crate::model::environment::{ClusterAccount, TlsMode};
 use crate::model::notification::{Confirm, NotifyTo, Occasion, SecretRef, WebhookUrl};
 
 const WHOLE: &str = "\
@@ -20,12 +20,23 @@ kubernetes:
   cluster_uid: 6f2c1d3e-0000-4000-8000-000000000001
   proxy: http://proxy.example:3128
   exec_timeout: 30s
+aws:
+  region: eu-central-1
+  account: \"012345678901\"
+  endpoint: http://127.0.0.1:4566
+  profile: events
 postgres:
   host: db.example
   database: tickettoken
   user: runsheet
   password: { env: PGPASSWORD }
   ca_file: ca.pem
+pgbouncer:
+  service: pgbouncer
+  namespace: pooling
+  user: runsheet
+  password: { file: /run/secrets/pgbouncer }
+  tls: require
 secrets:
   service_token: { file: /run/secrets/token }
 notify:
@@ -67,8 +78,11 @@ fn every_key_is_read() {
     let account = ClusterAccount::Context { name: "staging".into(), kubeconfig: Some("/home/ana/.kube/staging".into()) };
     assert_eq!((kubernetes.account, kubernetes.cluster_uid_line), (account, 8));
     assert_eq!(kubernetes.exec_timeout.as_millis(), 30_000);
+    let aws = definition.aws.clone().unwrap();
+    assert_eq!((aws.region.as_str(), aws.account.as_str(), aws.account_line), ("eu-central-1", "012345678901", 13));
+    assert_eq!((aws.endpoint.as_deref(), aws.profile.as_deref()), (Some("http://127.0.0.1:4566"), Some("events")));
     let postgres = definition.postgres.clone().unwrap();
-    assert_eq!((postgres.port, postgres.tls), (5432, PostgresTls::VerifyFull));
+    assert_eq!((postgres.port, postgres.tls), (5432, TlsMode::VerifyFull));
     assert_eq!(postgres.ca_file.as_deref(), Some(Path::new("/root/playbooks/environments/ca.pem")), "beside the environment's file");
     assert_eq!(definition.secrets["service_token"], SecretRef::File("/run/secrets/token".into()));
     assert_eq!(definition.notify[0].on, [Occasion::Failed, Occasion::Stuck]);
@@ -77,7 +91,35 @@ fn every_key_is_read() {
     let values = definition.target_values();
     assert_eq!(values["kubernetes"], json!({ "namespace": "production", "cluster": "staging" }));
     assert_eq!(values["postgres"], json!({ "host": "db.example", "port": 5432, "user": "runsheet", "database": "tickettoken" }));
+    assert_eq!(values["aws"], json!({ "region": "eu-central-1", "account": "012345678901" }));
     assert_eq!(values["capacity"]["low"]["replicas"], 2);
+    let pooler = json!({ "service": "pgbouncer", "namespace": "pooling", "port": 6432, "user": "runsheet", "database": "pgbouncer" });
+    assert_eq!(values["pgbouncer"], pooler);
+    let sources: Vec<&str> = definition.credentials().into_iter().map(|(place, _)| place).collect();
+    assert_eq!(sources, ["postgres.password", "pgbouncer.password"]);
+}
+
+#[test]
+fn the_instances_of_a_pooler_are_named_each_by_itself_or_by_their_service() {
+    let of = |pooler: &str| draft(&format!("environment: staging\npgbouncer:\n{pooler}"));
+    let named = of("  instances: [10.0.0.5, \"[::1]:7000\"]\n  user: u\n  database: console\n");
+    assert!(named.problems.is_empty(), "{}", named.problems);
+    let values = named.definition.unwrap().target_values();
+    assert_eq!(values["pgbouncer"], json!({ "instances": ["10.0.0.5:6432", "[::1]:7000"], "user": "u", "database": "console" }));
+    for (pooler, text) in [
+        ("  user: u\n", "needs `instances`"),
+        ("  instances: [a]\n", "needs `user`"),
+        ("  instances: []\n  user: u\n", "`instances` names none"),
+        ("  instances: [a, \"a:6432\"]\n  user: u\n", "the instance a:6432 is named twice"),
+        ("  instances: [\"a:b\"]\n  user: u\n", "an instance is `HOST:PORT`"),
+        ("  instances: [a]\n  service: b\n  user: u\n", "`instances` and `service` exclude each other"),
+        ("  instances: [a]\n  port: 1\n  user: u\n", "this belongs to `service`"),
+        ("  service: b\n  user: u\n  password: hunter2\n", "password"),
+        ("  service: b\n  user: u\n  host: c\n", "host"),
+    ] {
+        let told = of(pooler).problems.to_string();
+        assert!(told.contains(text) && !told.contains("hunter2"), "{pooler}: {told}");
+    }
 }
 
 #[test]
@@ -86,7 +128,9 @@ fn the_schema_accepts_what_is_loaded_and_not_what_is_refused() {
     let whole = json!({
         "environment": "staging", "summary": "s", "confirm": "name",
         "kubernetes": { "context": "staging", "namespace": "production", "cluster_uid": "6f2c" },
+        "aws": { "region": "eu-central-1", "account": "012345678901", "endpoint": "https://a.example", "profile": "p" },
         "postgres": { "host": "h", "port": 1, "database": "d", "user": "u", "password": { "env": "P" }, "tls": "require" },
+        "pgbouncer": { "instances": ["a:6432"], "user": "u", "password": { "env": "P" } },
         "secrets": { "a": { "file": "x" } },
         "notify": [{ "on": ["owed"], "webhook": { "url": { "env": "U" } } }, { "on": ["failed"], "command": ["x"] }],
         "values": { "a": 1 },
@@ -97,10 +141,27 @@ fn the_schema_accepts_what_is_loaded_and_not_what_is_refused() {
         json!({ "environment": "sandbox" }),
         json!({ "environment": "x", "postgres": { "host": "h", "database": "d", "user": "u", "password": "hunter2" } }),
         json!({ "environment": "x", "values": { "kubernetes": 1 } }),
+        json!({ "environment": "x", "aws": { "region": "eu-central-1", "account": 12345678901_u64 } }),
+        json!({ "environment": "x", "values": { "pgbouncer": 1 } }),
+        json!({ "environment": "x", "pgbouncer": { "user": "u" } }),
+        json!({ "environment": "x", "pgbouncer": { "user": "u", "instances": ["a"], "service": "b" } }),
         json!({ "environment": "x", "notify": [{ "on": ["later"], "command": ["x"] }] }),
     ] {
         assert!(!schema.is_valid(&wrong), "{wrong}");
     }
+}
+
+#[test]
+fn an_aws_account_is_read_strictly() {
+    let aws = |keys: &str| format!("environment: staging\naws: {{ {keys} }}\n");
+    refused(&aws("region: eu-central-1"), &["`aws` needs `account`", "aws sts get-caller-identity"]);
+    refused(&aws("region: eu-central-1, account: 123456789012"), &["`account` is a number", "in quotes"]);
+    refused(&aws("region: eu-central-1, account: \"12345\""), &["is not the number of an AWS account"]);
+    refused(&aws("region: Frankfurt, account: \"123456789012\""), &["`region` is not the name of one"]);
+    let whole = "region: eu-central-1, account: \"123456789012\"";
+    refused(&aws(&format!("{whole}, endpoint: http://aws.example")), &["without TLS is on another machine"]);
+    refused(&aws(&format!("{whole}, access_key: x")), &["access_key"]);
+    assert_eq!(told(&aws(&format!("{whole}, endpoint: \"http://[::1]:4566\""))), "");
 }
 
 #[test]
@@ -179,4 +240,21 @@ fn a_secret_that_was_written_down_is_refused_and_not_repeated() {
         &["`password` is written in the file", "password: •••••••", "write `{ env: NAME }`"],
     );
     assert!(told("environment: staging\nvalues: { token_url: 'https://x.example', secret_name: a }\n").is_empty());
+}
+
+#[test]
+fn argo_cd_is_in_its_usual_namespace_unless_the_file_says_another() {
+    let target = |more: &str| {
+        let cluster = "kubernetes: { context: a, namespace: production, cluster_uid: 6f2c }\n";
+        let drafted = draft(&format!("environment: staging\n{cluster}{more}"));
+        assert!(drafted.problems.is_empty(), "{}", drafted.problems);
+        drafted.definition.unwrap().target_values()["argocd"].clone()
+    };
+    for (written, namespace) in [("", "argocd"), ("argocd: {}\n", "argocd"), ("argocd: { namespace: gitops }\n", "gitops")] {
+        assert_eq!(target(written), json!({ "namespace": namespace }), "{written}");
+    }
+    refused("environment: staging\nargocd: { namespace: GitOps, server: x }\n", &["`namespace` is not the name of one", "server"]);
+    let schema = jsonschema::validator_for(&environment_schema()).unwrap();
+    assert!(schema.is_valid(&json!({ "environment": "x", "argocd": { "namespace": "gitops" } })));
+    assert!(!schema.is_valid(&json!({ "environment": "x", "argocd": { "server": "x" } })));
 }

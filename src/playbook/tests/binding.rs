@@ -80,6 +80,22 @@ fn formats_are_held() {
 }
 
 #[test]
+fn numbers_are_held_within_their_bounds() {
+    let playbook = accepted(concat!(
+        "playbook: test\nsummary: s\nparams:\n  n: { type: integer, minimum: 1, maximum: 5 }\n  x: { type: number, minimum: 0.5, default: 1 }\n",
+        "steps:\n  - { id: a, uses: noop }\n",
+    ));
+    for (n, x) in [("1", "0.5"), ("5", "1e9")] {
+        bind(&playbook, &given(&[("n", n), ("x", x)])).unwrap();
+    }
+    let told = |n: &str, x: &str| bind(&playbook, &given(&[("n", n), ("x", x)])).unwrap_err().remove(0).message;
+    assert_eq!(told("0", "1"), "parameter `n` is at least 1, not `0`");
+    assert_eq!(told("-1", "1"), "parameter `n` is at least 1, not `-1`");
+    assert_eq!(told("6", "1"), "parameter `n` is at most 5, not `6`");
+    assert_eq!(told("2", "0.4"), "parameter `x` is at least 0.5, not `0.4`");
+}
+
+#[test]
 fn values_are_not_converted() {
     let values = json!({ "id": ID.1, "n": "4" });
     let errors = bind_values(&playbook(), values.as_object().unwrap()).unwrap_err();

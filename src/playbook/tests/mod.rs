@@ -4,6 +4,7 @@ mod accepted;
 mod binding;
 mod calls;
 mod hostile;
+mod monitors;
 mod references;
 mod refused;
 
@@ -33,6 +34,7 @@ fn entry(name: &str, inputs: Value, outputs: &[(&str, &str)], effect: Effect) ->
         immediate: false,
         touches: touches_nothing,
         by_hand: crate::model::by_hand::nothing_by_hand,
+        permissions: crate::model::permission::needs_nothing,
     }
 }
 

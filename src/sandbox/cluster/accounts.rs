@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::protobuf;
 use super::resource::{Resource, ResourcePath};
+use super::rules::{self, Wanted};
 use super::status_error::ApiError;
 use crate::sandbox::call::Call;
 use crate::sandbox::identity::Identity;
@@ -18,6 +19,10 @@ pub(crate) enum User {
     Admin,
     /// Reads everything and writes nothing.
     Viewer,
+    /// Changes workloads and what belongs to them in its namespace.
+    Deployer,
+    /// Sets replicas in its namespace.
+    Scaler,
 }
 
 /// The path of the review of what one may do.
@@ -25,35 +30,39 @@ pub(crate) const ACCESS_REVIEW: &str = "/apis/authorization.k8s.io/v1/selfsubjec
 /// The path of the review of who one is.
 pub(crate) const SUBJECT_REVIEW: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 
-const READS: [&str; 3] = ["get", "list", "watch"];
-
 impl User {
     /// Whose token the request bears.
     ///
     /// # Errors
     /// 401 for no token, one that nobody has, and one that has expired.
     pub(crate) fn of(call: &Call, identity: &Identity) -> Result<Self, ApiError> {
-        if call.bears(&identity.admin_token) {
-            Ok(Self::Admin)
-        } else if call.bears(&identity.viewer_token) {
-            Ok(Self::Viewer)
-        } else {
-            Err(ApiError::unauthorized())
-        }
+        let tokens = [
+            (Self::Admin, &identity.admin_token),
+            (Self::Viewer, &identity.viewer_token),
+            (Self::Deployer, &identity.deployer_token),
+            (Self::Scaler, &identity.scaler_token),
+        ];
+        let found = tokens.into_iter().find(|(_, token)| call.bears(token));
+        found.map(|(user, _)| user).ok_or_else(ApiError::unauthorized)
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Viewer => "viewer",
+            Self::Deployer => "deployer",
+            Self::Scaler => "scaler",
         }
     }
 
-    fn may(self, verb: &str) -> bool {
-        match self {
-            Self::Admin => true,
-            Self::Viewer => READS.contains(&verb),
-        }
+    fn may(self, wanted: &Wanted<'_>) -> bool {
+        let rules = match self {
+            Self::Admin => rules::ADMIN,
+            Self::Viewer => rules::VIEWER,
+            Self::Deployer => rules::DEPLOYER,
+            Self::Scaler => rules::SCALER,
+        };
+        rules::allow(rules, wanted)
     }
 
     /// Refuses a request that the account may not make.
@@ -61,12 +70,42 @@ impl User {
     /// # Errors
     /// 403 that names the verb, the resource, its group and the namespace.
     pub(crate) fn check(self, path: &ResourcePath, call: &Call) -> Result<(), ApiError> {
-        let verb = verb(path, call);
-        if self.may(verb) {
+        self.check_verb(path, verb(path, call))
+    }
+
+    /// The same for a resource that another server than this one keeps: of metrics.k8s.io.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(crate) fn check_in_group(
+        self,
+        group: &str,
+        resource: &str,
+        verb: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<(), ApiError> {
+        if self.may(&Wanted { verb, group, resource, namespace, name }) {
             return Ok(());
         }
+        let scope = namespace.map_or_else(|| "at the cluster scope".to_owned(), |name| format!("in the namespace \"{name}\""));
+        let user = self.name();
+        let why = format!("User \"{user}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}");
+        Err(ApiError::not_allowed_in_group(&format!("{resource}.{group}"), name.unwrap_or_default(), &why))
+    }
+
+    /// The same for a verb that is asked for beside the request's own.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(crate) fn check_verb(self, path: &ResourcePath, verb: &str) -> Result<(), ApiError> {
         let plural = path.resource.plural();
         let resource = path.subresource.as_ref().map_or_else(|| plural.to_owned(), |name| format!("{plural}/{name}"));
+        let (namespace, name) = (path.namespace.as_deref(), path.name.as_deref());
+        let wanted = Wanted { verb, group: path.resource.group(), resource: &resource, namespace, name };
+        if self.may(&wanted) {
+            return Ok(());
+        }
         let scope =
             path.namespace.as_ref().map_or_else(|| "at the cluster scope".to_owned(), |name| format!("in the namespace \"{name}\""));
         let (user, group) = (self.name(), path.resource.group());
@@ -125,8 +164,16 @@ fn access(user: User, call: &Call) -> Result<Value, ApiError> {
         (Some(verb), None) | (None, Some(verb)) => verb,
         _ => return Err(ApiError::bad_request("exactly one of nonResourceAttributes or resourceAttributes must be specified")),
     };
-    let mut status = json!({ "allowed": user.may(verb) });
-    if let Some(plural) = spec["resourceAttributes"]["resource"].as_str() {
+    let attributes = &spec["resourceAttributes"];
+    let text = |key: &str| attributes[key].as_str().filter(|text| !text.is_empty());
+    let plural = text("resource").unwrap_or_default();
+    let resource = text("subresource").map_or_else(|| plural.to_owned(), |part| format!("{plural}/{part}"));
+    let wanted =
+        Wanted { verb, group: text("group").unwrap_or_default(), resource: &resource, namespace: text("namespace"), name: text("name") };
+    // What is no resource is the API's description of itself, and its health: whoever is let in may read that.
+    let allowed = if attributes.is_null() { verb == "get" || user == User::Admin } else { user.may(&wanted) };
+    let mut status = json!({ "allowed": allowed });
+    if !attributes.is_null() {
         let known = plural == "*" || Resource::ALL.into_iter().any(|resource| resource.plural() == plural);
         if !known && user != User::Admin {
             status = json!({ "allowed": false, "reason": format!("the sandbox has no {plural}") });

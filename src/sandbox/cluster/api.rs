@@ -12,11 +12,12 @@ use serde_json::Value;
 
 use super::accounts::{self, User};
 use super::admit::scale;
+use super::discovery::Hidden;
 use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use super::table::{self, Shown};
 use super::write::Answer;
-use super::{delete, discovery, list, openapi, pod_log, pod_proxy, watch, write};
+use super::{delete, discovery, list, metrics, openapi, pod_log, pod_proxy, watch, write};
 use crate::sandbox::call::Call;
 use crate::sandbox::platform::{Platform, Refusal};
 
@@ -50,7 +51,9 @@ async fn handle(platform: &Arc<Platform>, call: Arc<Call>) -> Result<Response, A
         return Ok(Response::new(Body::from("ok")));
     }
     let user = User::of(&call, platform.identity())?;
-    if let Some(found) = described(&call) {
+    // Argo CD brings the definitions of its objects.
+    let hidden: Hidden = if platform.read().memory.argocd.is_installed() { |_| false } else { Resource::is_argo_cds };
+    if let Some(found) = described(&call, hidden) {
         return if call.method == Method::GET { found } else { Err(ApiError::method_not_allowed()) };
     }
     if call.method == Method::POST
@@ -62,10 +65,16 @@ async fn handle(platform: &Arc<Platform>, call: Arc<Call>) -> Result<Response, A
         user.check(&asked.resource(), &call)?;
         return pod_proxy::answer(platform, &asked, &call).await;
     }
+    if let Some(found) = metrics::answer(platform, user, &call) {
+        return found;
+    }
     if let Some((namespace, pod)) = pod_log::parse(&call.path) {
+        user.check(&pod_log::resource(namespace, pod), &call)?;
         return pod_log::answer(platform, namespace, pod, &call);
     }
-    let path = ResourcePath::parse(&call.path).ok_or_else(ApiError::no_such_path)?;
+    let Some(path) = ResourcePath::parse(&call.path).filter(|path| !hidden(path.resource)) else {
+        return if discovery::serves(&call.path, hidden) { Err(ApiError::no_such_path()) } else { Ok(no_page()) };
+    };
     if path.subresource.as_deref().is_some_and(|name| !path.resource.has_subresource(name)) {
         return Err(ApiError::no_such_path());
     }
@@ -90,13 +99,27 @@ async fn handle(platform: &Arc<Platform>, call: Arc<Call>) -> Result<Response, A
     if dry {
         return Ok(answered(&write::write(&mut platform.read().as_ref().clone(), &path, &call, moment)?));
     }
-    let changed = platform.change(move |world| write::write(world, &path, &call, moment)).await;
+    let changing = Arc::clone(platform);
+    // A task of its own: a client that goes away meanwhile must not keep what it has changed from being taken up.
+    let changed = tokio::spawn(async move {
+        let changed = changing.change(move |world| write::write(world, &path, &call, moment)).await;
+        changing.wake();
+        changed
+    });
+    let changed = changed.await.map_err(|error| ApiError::internal(&error.to_string()))?;
     let answer = changed.map_err(|refusal| match refusal {
         Refusal::Refused(error) => error,
         Refusal::Storage(error) => ApiError::internal(&error.to_string()),
     })?;
-    platform.wake();
     Ok(answered(&answer))
+}
+
+/// The answer for a path of which the server knows nothing, not even its group.
+fn no_page() -> Response {
+    let mut response = Response::new(Body::from("404 page not found\n"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
 }
 
 fn answered(answer: &Answer) -> Response {
@@ -112,8 +135,8 @@ fn answered(answer: &Answer) -> Response {
 }
 
 /// The answer for the paths by which a client learns what the cluster serves; none for any other.
-fn described(call: &Call) -> Option<Result<Response, ApiError>> {
-    if let Some(found) = discovery::answer(&call.path, &call.host) {
+fn described(call: &Call, hidden: Hidden) -> Option<Result<Response, ApiError>> {
+    if let Some(found) = discovery::answer(&call.path, &call.host, hidden) {
         return Some(Ok(json(200, &found)));
     }
     if let Some(found) = openapi::v3(&call.path) {

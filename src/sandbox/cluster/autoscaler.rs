@@ -1,4 +1,4 @@
-//! The autoscaler that a fresh cluster may have: the one of the scaling procedure.
+//! The autoscaler that a fresh cluster may have: one of those of the scaling procedure.
 //!
 //! It must not scale (the controller does). Invariant: without being asked for, there is none.
 
@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use super::resource::Resource;
+use super::scaled_object;
 
 /// Which metrics the first autoscaler has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,17 +22,20 @@ pub enum Autoscaler {
     Cpu,
     /// It follows the CPU and the memory, as in the procedure; the memory never lets it come down.
     Memory,
+    /// KEDA follows a queue and the requests, as in the procedure.
+    Keda,
 }
 
 impl Autoscaler {
     /// All of them, in the order of their names' help.
-    pub const ALL: [Self; 3] = [Self::None, Self::Cpu, Self::Memory];
+    pub const ALL: [Self; 4] = [Self::None, Self::Cpu, Self::Memory, Self::Keda];
 
-    /// The object, where there is to be one.
-    pub(crate) fn object(self, uid: &str, created: &str) -> Option<Value> {
+    /// The object with its kind, where there is to be one.
+    pub(crate) fn object(self, uid: &str, created: &str) -> Option<(Resource, Value)> {
         let metric = |name: &str, target: i64| json!({ "type": "Resource", "resource": { "name": name, "target": { "type": "Utilization", "averageUtilization": target } } });
         let metrics = match self {
             Self::None => return None,
+            Self::Keda => return Some((Resource::ScaledObjects, scaled_object::initial(uid, created))),
             Self::Cpu => vec![metric("cpu", 70)],
             Self::Memory => vec![metric("cpu", 70), metric("memory", 80)],
         };
@@ -39,7 +45,7 @@ impl Autoscaler {
                 "policies": [{ "type": "Percent", "value": percent, "periodSeconds": 60 }],
             })
         };
-        Some(json!({
+        let object = json!({
             "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
             "metadata": { "name": "ticket-service-hpa", "namespace": "production", "uid": uid, "creationTimestamp": created },
             "spec": {
@@ -48,7 +54,8 @@ impl Autoscaler {
                 "behavior": { "scaleUp": rules(60, 100), "scaleDown": rules(300, 10) },
             },
             "status": { "desiredReplicas": 0, "currentMetrics": null },
-        }))
+        });
+        Some((Resource::HorizontalPodAutoscalers, object))
     }
 }
 
@@ -58,6 +65,7 @@ impl fmt::Display for Autoscaler {
             Self::None => "none",
             Self::Cpu => "cpu",
             Self::Memory => "memory",
+            Self::Keda => "keda",
         })
     }
 }
@@ -67,6 +75,6 @@ impl FromStr for Autoscaler {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|autoscaler| autoscaler.to_string() == text);
-        found.ok_or_else(|| format!("`{text}` is no autoscaler of the sandbox: write none, cpu or memory"))
+        found.ok_or_else(|| format!("`{text}` is no autoscaler of the sandbox: write none, cpu, memory or keda"))
     }
 }

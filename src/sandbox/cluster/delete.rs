@@ -8,13 +8,18 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::controller::{self, Moment};
-use super::list;
+use super::list::{self, Listed};
 use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use super::store::{Entry, text};
 use super::write::{self, Answer};
 use crate::sandbox::call::Call;
 use crate::sandbox::world::World;
+
+/// The finalizer of what goes after all that it owns.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of what leaves what it owns behind.
+pub(crate) const ORPHAN: &str = "orphan";
 
 /// Whether finalizers hold the object.
 pub(crate) fn held(object: &Value) -> bool {
@@ -26,7 +31,7 @@ pub(crate) fn held(object: &Value) -> bool {
 /// # Errors
 /// 400 for a body that cannot be read, 422 for a policy that is not known.
 pub(crate) fn options(call: &Call) -> Result<Value, ApiError> {
-    let mut options = if call.body.is_empty() { json!({}) } else { write::document(call)? };
+    let mut options = if call.body.is_empty() { json!({}) } else { write::document(call, "DeleteOptions")? };
     if !options.is_object() {
         return Err(ApiError::bad_request("the body must be DeleteOptions"));
     }
@@ -42,6 +47,8 @@ pub(crate) fn options(call: &Call) -> Result<Value, ApiError> {
         let problem = format!("Invalid value: \"{policy}\": {supported}");
         return Err(ApiError::invalid("DeleteOptions.meta.k8s.io", "", "propagationPolicy", &problem));
     }
+    let policy = policy.to_owned();
+    options["propagationPolicy"] = json!(policy);
     Ok(options)
 }
 
@@ -63,11 +70,13 @@ pub(crate) fn one(world: &mut World, path: &ResourcePath, name: &str, call: &Cal
     let preconditions = &options["preconditions"];
     let (uid, found) = (text(preconditions, "/uid"), text(&entry.object, "/metadata/uid"));
     if !uid.is_empty() && uid != found {
-        return Err(ApiError::precondition(path.resource, name, "UID", uid, found));
+        let means = "The object might have been deleted and then recreated";
+        return Err(ApiError::delete_precondition(path.resource, name, "UID", (uid, found), means));
     }
     let (version, found) = (text(preconditions, "/resourceVersion"), text(&entry.object, "/metadata/resourceVersion"));
     if !version.is_empty() && version != found {
-        return Err(ApiError::precondition(path.resource, name, "ResourceVersion", version, found));
+        let means = "The object might have been modified";
+        return Err(ApiError::delete_precondition(path.resource, name, "ResourceVersion", (version, found), means));
     }
     let left = delete(world, path.resource, &entry, call, &options, moment);
     Ok(Answer::new(200, left.unwrap_or_else(|| done(path.resource, &entry.object))))
@@ -88,18 +97,17 @@ pub(crate) fn collection(world: &mut World, path: &ResourcePath, call: &Call, mo
     for entry in &matching {
         delete(world, path.resource, entry, call, &options, moment);
     }
-    let items: Vec<&Value> = matching.iter().map(|entry| &*entry.object).collect();
-    let (kind, api_version) = (format!("{}List", path.resource.kind()), path.resource.api_version());
+    let items = matching.into_iter().map(|entry| entry.object).collect();
     let metadata = json!({ "resourceVersion": world.store.version().to_string() });
-    Ok(Answer::new(200, json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items })))
+    Ok(Answer::new(200, Listed { metadata, items }.document(path.resource)))
 }
 
-/// Deletes an object; the object where it is still there, or was a Pod.
+/// Deletes an object; the object where it is still there, or is of a kind that is answered as it was.
 fn delete(world: &mut World, resource: Resource, entry: &Entry, call: &Call, options: &Value, moment: Moment) -> Option<Value> {
     let object = &entry.object;
     let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
     let leaving = object["metadata"]["deletionTimestamp"].is_string();
-    if !leaving {
+    if !leaving && write::is_effect(resource) {
         world.effects.record(&call.caller, &write::label(resource, object), "exists", json!(true), json!(false));
     }
     if resource == Resource::Pods {
@@ -113,22 +121,45 @@ fn delete(world: &mut World, resource: Resource, entry: &Entry, call: &Call, opt
         };
         return pod.map(|pod| Value::clone(&pod));
     }
-    if held(object) {
-        if !leaving {
-            let mut marked = Value::clone(object);
-            marked["metadata"]["deletionTimestamp"] = json!(controller::stamp(moment.now));
-            marked["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-            return Some(Value::clone(&world.store.put(resource, marked, None)));
-        }
+    let finalizer = match text(options, "/propagationPolicy") {
+        "Foreground" => Some(FOREGROUND),
+        "Orphan" => Some(ORPHAN),
+        _ => None,
+    };
+    if leaving && held(object) {
         return Some(Value::clone(object));
     }
-    world.store.remove(resource, namespace, name);
-    None
+    if finalizer.is_some() || held(object) {
+        let marked = marked(object, finalizer, &controller::stamp(moment.now));
+        return Some(Value::clone(&world.store.put(resource, marked, None)));
+    }
+    let last = world.store.remove(resource, namespace, name);
+    // Of most kinds the answer only says that it is gone.
+    last.filter(|_| matches!(resource, Resource::Services | Resource::ResourceQuotas)).map(|last| Value::clone(&last))
+}
+
+/// The object on its way out, held by this finalizer too.
+pub(crate) fn marked(object: &Value, finalizer: Option<&str>, now: &str) -> Value {
+    let mut marked = object.clone();
+    marked["metadata"]["deletionTimestamp"] = json!(now);
+    marked["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+    if let Some(generation) = object["metadata"]["generation"].as_i64() {
+        marked["metadata"]["generation"] = json!(generation + 1);
+    }
+    if let Some(finalizer) = finalizer {
+        let mut finalizers = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+        finalizers.push(json!(finalizer));
+        marked["metadata"]["finalizers"] = Value::Array(finalizers);
+    }
+    marked
 }
 
 fn done(resource: Resource, object: &Value) -> Value {
-    let details = json!({
+    let mut details = json!({
         "name": object["metadata"]["name"], "group": resource.group(), "kind": resource.plural(), "uid": object["metadata"]["uid"],
     });
+    if let Some(members) = details.as_object_mut() {
+        members.retain(|_, value| *value != "");
+    }
     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
 }

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::admit::defaults;
+use super::admit::{birth, defaults};
 use super::resource::Resource;
 
 /// The Deployment of a fresh cluster, as the scaling procedure describes it.
@@ -15,7 +15,7 @@ pub(crate) fn initial(uid: &str, created: &str) -> Value {
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {
             "name": "ticket-service", "namespace": "production", "uid": uid, "creationTimestamp": created, "generation": 1,
-            "labels": { "app": "ticket-service" }, "annotations": { "deployment.kubernetes.io/revision": "1" },
+            "labels": { "app": "ticket-service" },
         },
         "spec": {
             "replicas": 2,
@@ -40,12 +40,22 @@ pub(crate) fn initial(uid: &str, created: &str) -> Value {
     object
 }
 
-/// The hash that names the template of a Deployment's Pods: ten characters, the same for the same template in whatever order.
+/// The hash that names the template of a Deployment's Pods, the same for the same template in whatever order: as in the real one a number
+/// of 32 bits whose digits are written as letters.
 pub(crate) fn template_hash(deployment: &Value) -> String {
+    let [a, b, c, d, ..] = digest(deployment);
+    birth::letters(u32::from_be_bytes([a, b, c, d]).to_string().into_bytes().into_iter())
+}
+
+/// The hash as former versions of the sandbox wrote it; what they named keeps its name.
+pub(crate) fn former_hash(deployment: &Value) -> String {
+    digest(deployment).into_iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digest(deployment: &Value) -> [u8; 32] {
     let mut text = String::new();
     ordered(&deployment["spec"]["template"], &mut text);
-    let digest = Sha256::digest(text);
-    digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text).into()
 }
 
 /// A value as text with its names sorted and without the null ones.
@@ -109,12 +119,12 @@ pub(crate) fn status(deployment: &Value, counts: &Counts, progress: Option<&Prog
         ("readyReplicas", counts.ready),
         ("availableReplicas", counts.ready),
         ("unavailableReplicas", (counts.wanted - counts.ready).max(0)),
-        ("terminatingReplicas", counts.terminating),
     ] {
         if count > 0 {
             status[field] = json!(count);
         }
     }
+    status["terminatingReplicas"] = json!(counts.terminating);
     if deployment["status"]["collisionCount"].is_number() {
         status["collisionCount"] = deployment["status"]["collisionCount"].clone();
     }

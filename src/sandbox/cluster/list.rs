@@ -1,7 +1,7 @@
 //! LIST: selectors, and pages by `limit` and `continue`.
 //!
-//! It must not change the store. Invariant: the pages of a list together hold each object that stayed, once; a page is taken from the
-//! cluster as it is then, not as it was at the first page.
+//! It must not change the store. Invariant: the pages of a list together are the list as it was at the first page; where history no
+//! longer reaches back, that is said, with a token for the rest as it is now.
 
 use std::sync::Arc;
 
@@ -24,13 +24,23 @@ pub(crate) fn selector(resource: Resource, call: &Call) -> Result<Selector, ApiE
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) metadata: Value,
-    items: Vec<Arc<Value>>,
+    pub(crate) items: Vec<Arc<Value>>,
 }
 
 impl Listed {
     /// The list as a document.
     pub(crate) fn document(&self, resource: Resource) -> Value {
-        json!({ "kind": list_kind(resource), "apiVersion": resource.api_version(), "metadata": self.metadata, "items": self.objects() })
+        let bare = |item: &Arc<Value>| {
+            let mut item = Value::clone(item);
+            if let Some(members) = item.as_object_mut() {
+                members.retain(|name, _| name != "kind" && name != "apiVersion");
+            }
+            item
+        };
+        // The list says what its items are.
+        let items: Vec<Value> = self.items.iter().map(bare).collect();
+        let kind = format!("{}List", resource.kind());
+        json!({ "kind": kind, "apiVersion": resource.api_version(), "metadata": self.metadata, "items": items })
     }
 
     pub(crate) fn objects(&self) -> Vec<&Value> {
@@ -47,28 +57,33 @@ pub(crate) fn list(store: &Store, path: &ResourcePath, call: &Call) -> Result<Li
     version_exists(store, call)?;
     let limit: usize = match call.query("limit") {
         "" | "0" => usize::MAX,
-        text => text.parse().map_err(|_| ApiError::bad_request(format!("limit: `{text}` is not a number")))?,
+        text => text.parse().map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))?,
     };
-    let after = match call.query("continue") {
-        "" => String::new(),
-        token => decode(token).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?,
+    let start = match call.query("continue") {
+        "" => Start { version: store.version(), after: String::new() },
+        token => Start::parse(token, store.version())?,
+    };
+    let found = match store.at(path.resource, start.version) {
+        Ok(found) => found,
+        Err(_) => return Err(ApiError::page_expired(&token(-1, &start.after))),
     };
     let mut items = Vec::new();
     let mut left = 0_usize;
-    for entry in store.list(path.resource, path.namespace.as_deref()) {
-        let place = place(&entry.object);
-        if place <= after || !selector.matches(&entry.object) {
+    for object in found {
+        let here = path.namespace.as_deref().is_none_or(|namespace| object["metadata"]["namespace"] == namespace);
+        if !here || place(&object) <= start.after || !selector.matches(&object) {
             continue;
         }
         if items.len() < limit {
-            items.push(Arc::clone(&entry.object));
+            items.push(object);
         } else {
             left += 1;
         }
     }
-    let mut metadata = json!({ "resourceVersion": store.version().to_string() });
+    let mut metadata = json!({ "resourceVersion": start.version.to_string() });
     if left > 0 {
-        metadata["continue"] = json!(URL_SAFE_NO_PAD.encode(items.last().map(|item| place(item)).unwrap_or_default()));
+        let last = items.last().map(|item| place(item)).unwrap_or_default();
+        metadata["continue"] = json!(token(i64::try_from(start.version).unwrap_or(i64::MAX), &last));
         if selector.is_empty() {
             metadata["remainingItemCount"] = json!(left);
         }
@@ -76,23 +91,56 @@ pub(crate) fn list(store: &Store, path: &ResourcePath, call: &Call) -> Result<Li
     Ok(Listed { metadata, items })
 }
 
-fn list_kind(resource: Resource) -> String {
-    format!("{}List", resource.kind())
-}
-
 fn place(object: &Value) -> String {
     format!("{}/{}", text(object, "/metadata/namespace"), text(object, "/metadata/name"))
 }
 
-fn decode(token: &str) -> Option<String> {
-    String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()
+/// Where a page begins.
+struct Start {
+    /// The version of the first page.
+    version: u64,
+    /// The last object of the page before.
+    after: String,
+}
+
+impl Start {
+    /// Reads a token; `now` is the version of what is to be continued as it is now.
+    fn parse(token: &str, now: u64) -> Result<Self, ApiError> {
+        let refuse = |why: String| ApiError::bad_request(format!("invalid continue token: continue key is not valid{why}"));
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| refuse(format!(": {error}")))?;
+        let read: Value = serde_json::from_slice(&bytes).map_err(|error| refuse(format!(": {error}")))?;
+        if read["v"] != TOKENS {
+            return Err(refuse(": server does not recognize this encoded version".to_owned()));
+        }
+        let after = text(&read, "/start").strip_suffix('\0').unwrap_or_default().to_owned();
+        let version = match read["rv"].as_i64() {
+            Some(-1) => now,
+            Some(version) if version > 0 => version.unsigned_abs().min(now),
+            _ => return Err(refuse(format!(": incorrect encoded start resourceVersion (version {TOKENS})"))),
+        };
+        if after.is_empty() {
+            return Err(refuse(format!(": encoded start key empty (version {TOKENS})")));
+        }
+        Ok(Self { version, after })
+    }
+}
+
+/// The version of the tokens themselves.
+const TOKENS: &str = "meta.k8s.io/v1";
+
+/// The token for what follows `last`; the version -1 means as it is then.
+fn token(version: i64, last: &str) -> String {
+    URL_SAFE_NO_PAD.encode(json!({ "v": TOKENS, "rv": version, "start": format!("{last}\0") }).to_string())
 }
 
 /// Refuses a `resourceVersion` that the cluster has not reached.
 pub(crate) fn version_exists(store: &Store, call: &Call) -> Result<u64, ApiError> {
     let asked = match call.query("resourceVersion") {
         "" => 0,
-        text => text.parse().map_err(|_| ApiError::bad_request(format!("resourceVersion: Invalid value: \"{text}\"")))?,
+        text => text.parse().map_err(|_| {
+            let why = format!("Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
+            ApiError::bad_request(format!("invalid resource version: resourceVersion: {why}"))
+        })?,
     };
     if asked > store.version() {
         return Err(ApiError::version_in_the_future(asked, store.version()));

@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 pub(crate) mod admit;
 pub(crate) mod api;
+pub(crate) mod argocd;
 pub(crate) mod autoscaler;
 pub(crate) mod controller;
 pub(crate) mod delete;
@@ -14,6 +15,7 @@ pub(crate) mod discovery;
 pub(crate) mod list;
 pub(crate) mod managed_fields;
 pub(crate) mod meddle;
+pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod openapi;
@@ -24,7 +26,10 @@ pub(crate) mod pod_proxy;
 pub(crate) mod protobuf;
 pub(crate) mod qos;
 pub(crate) mod quantity;
+pub(crate) mod rabbitmq_cluster;
 pub(crate) mod resource;
+pub(crate) mod rules;
+pub(crate) mod scaled_object;
 pub(crate) mod schema;
 pub(crate) mod selector;
 pub(crate) mod service;
@@ -37,6 +42,7 @@ pub(crate) mod write;
 
 pub(crate) use store::Store;
 
+pub use argocd::ArgoCd;
 pub use autoscaler::Autoscaler;
 
 use controller::{Memory, Moment};
@@ -46,7 +52,7 @@ use uuid::Uuid;
 use super::load::Load;
 
 /// The cluster as it is at first, with its two ready Pods; versions go on from `version`.
-pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Autoscaler) -> (Store, Memory) {
+pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Autoscaler, argocd: ArgoCd) -> (Store, Memory) {
     let (mut store, mut memory) = (Store::new(version), Memory::default());
     // All is brought up in the past, so that it is ready now.
     let mut past = Moment { now: now.saturating_sub(60_000), speed: 1.0 };
@@ -57,10 +63,13 @@ pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Aut
     }
     store.put(Resource::Deployments, deployment::initial(&Uuid::now_v7().to_string(), &created), None);
     furnish(&mut store, past.now);
-    if let Some(object) = autoscaler.object(&Uuid::now_v7().to_string(), &created) {
-        store.put(Resource::HorizontalPodAutoscalers, object, None);
+    if let Some((resource, object)) = autoscaler.object(&Uuid::now_v7().to_string(), &created) {
+        store.put(resource, object, None);
     }
-    managed_fields::claim_all(&mut store, "kubectl-client-side-apply", &created);
+    rabbitmq_cluster::furnish(&mut store, past.now);
+    memory.argocd = controller::ArgoCdMemory::of(argocd.install(&mut store, &created, || Uuid::now_v7().to_string()));
+    let applier = if memory.argocd.is_installed() { "argocd-controller" } else { "kubectl-client-side-apply" };
+    managed_fields::claim_all(&mut store, applier, &created);
     let faults = super::fault::FaultSet::default();
     while let Some(due) = controller::reconcile(&mut store, &mut memory, &faults, Load::default(), past).due {
         past.now = due.max(past.now + 1);
@@ -82,7 +91,8 @@ pub(crate) fn furnish(store: &mut Store, now: u64) {
     }
 }
 
-/// The Deployments in words, `production/ticket-service 2/2 ready`, and the autoscalers, `production/ticket-service-hpa 2..16, now 2`.
+/// The Deployments in words, `production/ticket-service 2/2 ready`, the autoscalers, `production/ticket-service-hpa 2..16, now 2`, and the Applications of
+/// Argo CD, `argocd/ticket-service Synced, heals itself`.
 pub(crate) fn summary(store: &Store) -> Vec<String> {
     let deployments = store.list(Resource::Deployments, None).map(|entry| {
         let object = &entry.object;
@@ -91,5 +101,6 @@ pub(crate) fn summary(store: &Store) -> Vec<String> {
         format!("{namespace}/{name} {ready}/{} ready", object["spec"]["replicas"])
     });
     let autoscalers = store.list(Resource::HorizontalPodAutoscalers, None).map(|entry| controller::autoscaler_summary(&entry.object));
-    deployments.chain(autoscalers).collect()
+    let applications = store.list(Resource::Applications, None).map(|entry| argocd::summary(&entry.object));
+    deployments.chain(autoscalers).chain(applications).collect()
 }

@@ -30,7 +30,7 @@ pub(crate) fn object(number: usize, name: &str, zone: &str, uid: &str, created: 
                 "topology.kubernetes.io/region": "region-1", "topology.kubernetes.io/zone": zone,
             },
         },
-        "spec": { "podCIDR": format!("10.244.{number}.0/24") },
+        "spec": { "podCIDR": format!("10.244.{number}.0/24"), "podCIDRs": [format!("10.244.{number}.0/24")] },
         "status": {
             "capacity": size, "allocatable": size,
             "addresses": [{ "type": "InternalIP", "address": address(number) }, { "type": "Hostname", "address": name }],

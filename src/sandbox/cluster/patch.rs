@@ -9,9 +9,8 @@ use serde_json::Value;
 use super::status_error::ApiError;
 use super::strategic;
 
-/// The media types of patches, as errors list them.
-pub(crate) const MEDIA_TYPES: &str =
-    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
+/// The media type of a strategic merge patch.
+pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 /// The media type of server-side apply.
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
@@ -27,6 +26,10 @@ pub(crate) fn apply(document: &Value, media_type: &str, patch: &[u8]) -> Result<
     let mut patched = document.clone();
     match media_type {
         "application/json-patch+json" => {
+            if serde_json::from_slice::<Value>(patch).is_ok_and(|patch| patch.is_object()) {
+                let why = "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp";
+                return Err(ApiError::bad_request(why));
+            }
             let patch: json_patch::Patch = parse(patch)?;
             if patch.0.len() > MOST_OPERATIONS {
                 return Err(ApiError::too_large(MOST_OPERATIONS));
@@ -38,8 +41,8 @@ pub(crate) fn apply(document: &Value, media_type: &str, patch: &[u8]) -> Result<
             }
         }
         "application/merge-patch+json" => json_patch::merge(&mut patched, &object(patch)?),
-        "application/strategic-merge-patch+json" => strategic::merge(&mut patched, object(patch)?)?,
-        _ => return Err(ApiError::unsupported_media_type(MEDIA_TYPES)),
+        STRATEGIC => strategic::merge(&mut patched, object(patch)?)?,
+        _ => return Err(ApiError::unsupported_patch()),
     }
     Ok(patched)
 }
@@ -66,7 +69,6 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const STRATEGIC: &str = "application/strategic-merge-patch+json";
     const JSON: &str = "application/json-patch+json";
 
     #[test]

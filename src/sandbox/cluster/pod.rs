@@ -101,7 +101,7 @@ pub(crate) fn create(birth: &Birth<'_>) -> Value {
     let owner = birth.owner;
     let template = &owner["spec"]["template"];
     let mut metadata = json!({
-        "name": birth.name, "namespace": owner["metadata"]["namespace"], "uid": birth.uid, "creationTimestamp": birth.now,
+        "name": birth.name, "namespace": owner["metadata"]["namespace"], "uid": birth.uid, "creationTimestamp": birth.now, "generation": 1,
         "labels": template["metadata"]["labels"],
         "ownerReferences": [reference(owner)],
     });
@@ -154,6 +154,7 @@ pub(crate) fn show_with(pod: &mut Value, stage: Stage, containers: &Containers, 
         Stage::Ended => (if containers.exit == Some(0) { "Succeeded" } else { "Failed" }, false),
         Stage::Terminating => {
             pod["metadata"]["deletionTimestamp"] = json!(now);
+            pod["metadata"]["generation"] = json!(pod["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
             pod["metadata"]["deletionGracePeriodSeconds"] = pod["spec"]["terminationGracePeriodSeconds"].clone();
             (if text(pod, "/status/phase") == "Running" { "Running" } else { "Pending" }, false)
         }

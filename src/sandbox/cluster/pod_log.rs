@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::pod::Life;
-use super::resource::Resource;
+use super::resource::{Resource, ResourcePath};
 use super::status_error::ApiError;
 use super::store::text;
 use crate::sandbox::call::Call;
@@ -21,6 +21,16 @@ pub(crate) fn parse(path: &str) -> Option<(&str, &str)> {
     let (namespace, rest) = path.strip_prefix("/api/v1/namespaces/")?.split_once("/pods/")?;
     let name = rest.strip_suffix("/log")?;
     (!namespace.is_empty() && !namespace.contains('/') && !name.is_empty() && !name.contains('/')).then_some((namespace, name))
+}
+
+/// What access rules call it.
+pub(crate) fn resource(namespace: &str, pod: &str) -> ResourcePath {
+    ResourcePath {
+        resource: Resource::Pods,
+        namespace: Some(namespace.to_owned()),
+        name: Some(pod.to_owned()),
+        subresource: Some("log".to_owned()),
+    }
 }
 
 /// The log.

@@ -82,13 +82,19 @@ pub(crate) async fn answer(platform: &Arc<Platform>, asked: &Asked<'_>, call: &C
     if port.parse::<u16>().is_err() {
         return Err(unreachable(&format!("dial tcp: lookup tcp/{port}: unknown port")));
     }
-    if !running || !ports.iter().any(|known| known.to_string() == port) || text(&pod, "/metadata/labels/app") != SERVICE {
+    if !port.parse().is_ok_and(|port| serves(&pod, port)) {
         return Err(unreachable(&format!("dial tcp {address}:{port}: connect: connection refused")));
     }
     if scheme == "https" {
         return Err(unreachable("http: server gave HTTP response to HTTPS client"));
     }
     Ok(ticket_service::answer_pod(platform, Arc::new(call.passed_on(&asked.path)), asked.namespace, name).await)
+}
+
+/// Whether something in a Pod listens on a port: only in those of the ticket service.
+pub(crate) fn serves(pod: &Value, port: u16) -> bool {
+    let running = text(pod, "/status/phase") == "Running" && runs(pod);
+    running && ports(pod).contains(&u64::from(port)) && text(pod, "/metadata/labels/app") == SERVICE
 }
 
 /// The ports that its containers listen on.

@@ -23,6 +23,10 @@ pub(crate) enum Resource {
     EndpointSlices,
     Leases,
     PodDisruptionBudgets,
+    RabbitmqClusters,
+    Applications,
+    AppProjects,
+    ScaledObjects,
 }
 
 /// What the API says of a kind.
@@ -50,7 +54,7 @@ const fn of_the_cluster(plural: &'static str, kind: &'static str, short_names: &
 }
 
 impl Resource {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Namespaces,
         Self::Nodes,
         Self::Pods,
@@ -67,6 +71,10 @@ impl Resource {
         Self::EndpointSlices,
         Self::Leases,
         Self::PodDisruptionBudgets,
+        Self::RabbitmqClusters,
+        Self::Applications,
+        Self::AppProjects,
+        Self::ScaledObjects,
     ];
 
     fn entry(self) -> &'static Entry {
@@ -89,6 +97,10 @@ impl Resource {
             Self::EndpointSlices => &const { entry("endpointslices", "EndpointSlice", "discovery.k8s.io", "v1", &[]) },
             Self::Leases => &const { entry("leases", "Lease", "coordination.k8s.io", "v1", &[]) },
             Self::PodDisruptionBudgets => &const { entry("poddisruptionbudgets", "PodDisruptionBudget", "policy", "v1", &["pdb"]) },
+            Self::RabbitmqClusters => &const { entry("rabbitmqclusters", "RabbitmqCluster", "rabbitmq.com", "v1beta1", &["rmq"]) },
+            Self::Applications => &const { entry("applications", "Application", "argoproj.io", "v1alpha1", &["app", "apps"]) },
+            Self::AppProjects => &const { entry("appprojects", "AppProject", "argoproj.io", "v1alpha1", &["appproj", "appprojs"]) },
+            Self::ScaledObjects => &const { entry("scaledobjects", "ScaledObject", "keda.sh", "v1alpha1", &["so"]) },
         }
     }
 
@@ -148,6 +160,11 @@ impl Resource {
         Self::ALL.into_iter().find(|resource| resource.label() == label)
     }
 
+    /// Whether it is one of Argo CD's, which only a cluster with Argo CD serves.
+    pub(crate) fn is_argo_cds(self) -> bool {
+        self.group() == "argoproj.io"
+    }
+
     /// Whether an object must have a `spec`.
     pub(crate) fn has_spec(self) -> bool {
         use Resource::{ConfigMaps, EndpointSlices, Endpoints, Events, Leases, Namespaces, Nodes};
@@ -156,12 +173,13 @@ impl Resource {
 
     /// Whether it has a `status` subresource.
     pub(crate) fn has_status(self) -> bool {
-        !matches!(self, Self::ConfigMaps | Self::Events | Self::Endpoints | Self::EndpointSlices | Self::Leases)
+        !matches!(self, Self::ConfigMaps | Self::Events | Self::Endpoints | Self::EndpointSlices | Self::Leases) && !self.is_argo_cds()
     }
 
     /// Whether the server counts the changes of what is wanted.
     pub(crate) fn has_generation(self) -> bool {
-        matches!(self, Self::Deployments | Self::ReplicaSets | Self::StatefulSets | Self::Jobs | Self::PodDisruptionBudgets)
+        use Resource::{Deployments, Jobs, PodDisruptionBudgets, Pods, ReplicaSets, StatefulSets};
+        matches!(self, Deployments | ReplicaSets | StatefulSets | Jobs | PodDisruptionBudgets | Pods) || self.is_custom()
     }
 
     /// Whether it has this subresource.
@@ -172,6 +190,11 @@ impl Resource {
             "resize" => self == Self::Pods,
             _ => false,
         }
+    }
+
+    /// Whether it is of a definition (CRD): it knows no strategic merge.
+    pub(crate) fn is_custom(self) -> bool {
+        matches!(self, Self::ScaledObjects | Self::RabbitmqClusters) || self.is_argo_cds()
     }
 
     /// Whether it has a `scale` subresource.

@@ -21,6 +21,8 @@ pub(crate) enum ListType {
 /// The type of the list `name` of a kind.
 pub(crate) fn list_type(resource: Resource, name: &str) -> ListType {
     match name {
+        // The definition of a custom resource names no keys.
+        _ if resource.is_argo_cds() && !matches!(name, "ownerReferences" | "finalizers") => ListType::Atomic,
         "containers" | "initContainers" | "ephemeralContainers" | "env" | "volumes" | "imagePullSecrets" | "resourceClaims" => {
             ListType::Map(&["name"])
         }
@@ -31,6 +33,7 @@ pub(crate) fn list_type(resource: Resource, name: &str) -> ListType {
         "volumeDevices" => ListType::Map(&["devicePath"]),
         "hostAliases" | "podIPs" => ListType::Map(&["ip"]),
         "topologySpreadConstraints" => ListType::Map(&["topologyKey", "whenUnsatisfiable"]),
+        "conditions" if matches!(resource, Resource::Jobs | Resource::ScaledObjects) => ListType::Atomic,
         "conditions" => ListType::Map(&["type"]),
         "addresses" if resource == Resource::Nodes => ListType::Map(&["type"]),
         "ownerReferences" => ListType::Map(&["uid"]),
@@ -48,8 +51,6 @@ pub(crate) fn atomic_object(name: &str) -> bool {
             | "labelSelector"
             | "namespaceSelector"
             | "scopeSelector"
-            | "scaleTargetRef"
-            | "describedObject"
             | "fieldRef"
             | "configMapKeyRef"
             | "secretKeyRef"
@@ -60,9 +61,17 @@ pub(crate) fn atomic_object(name: &str) -> bool {
     )
 }
 
-/// Whether an object of this name is a part that every object of its kind has, so that nobody owns its being there.
+/// Whether the elements of the list of this name are found by a key, but each is taken as a whole.
+pub(crate) fn atomic_elements(list: &str) -> bool {
+    matches!(list, "ownerReferences" | "imagePullSecrets")
+}
+
+/// Whether an object or a list of this name is a part that every object of its kind has, so that nobody owns its being there.
 pub(crate) fn always_there(name: &str) -> bool {
-    matches!(name, "metadata" | "spec" | "status" | "template" | "jobTemplate" | "strategy" | "updateStrategy")
+    matches!(
+        name,
+        "metadata" | "spec" | "status" | "template" | "jobTemplate" | "strategy" | "updateStrategy" | "containers" | "scaleTargetRef"
+    )
 }
 
 /// The member by which a strategic merge finds the elements of a list; none for lists that it replaces.

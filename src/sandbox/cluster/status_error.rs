@@ -13,19 +13,36 @@ pub(crate) struct ApiError {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
     pub(crate) details: Value,
+    /// Whether the details are written even when they are empty.
+    detailed: bool,
 }
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: json!({}) }
+        Self { code, reason, message: message.into(), details: json!({}), detailed: false }
     }
 
     /// The body of the answer.
     pub(crate) fn to_status(&self) -> Value {
-        json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "details": self.details, "code": self.code,
-        })
+        let mut status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure" });
+        status["message"] = json!(self.message);
+        // What says nothing is left out.
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
+        let mut details = self.details.clone();
+        if let Some(members) = details.as_object_mut() {
+            members.retain(|_, value| *value != "");
+            // What a list can be continued with all the same is no detail.
+            if let Some(token) = members.shift_remove("continue") {
+                status["metadata"]["continue"] = token;
+            }
+        }
+        if details != json!({}) || self.detailed {
+            status["details"] = details;
+        }
+        status["code"] = json!(self.code);
+        status
     }
 
     fn about(mut self, resource: Resource, name: &str) -> Self {
@@ -41,12 +58,19 @@ impl ApiError {
         Self::new(404, "NotFound", format!("{} \"{name}\" not found", resource.qualified())).about(resource, name)
     }
 
+    /// What has no sample.
+    pub(crate) fn no_metrics(resource: Resource, name: &str) -> Self {
+        let what = format!("{}metrics.metrics.k8s.io", resource.kind().to_lowercase());
+        Self::new(404, "NotFound", format!("{what} \"{name}\" not found"))
+    }
+
+    /// A path in a group that there is, which names no resource.
     pub(crate) fn no_such_path() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource")
+        Self { detailed: true, ..Self::new(404, "NotFound", "the server could not find the requested resource") }
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        Self { detailed: true, ..Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource") }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -62,6 +86,11 @@ impl ApiError {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
+    /// A patch of a kind that there is not.
+    pub(crate) fn unsupported_patch() -> Self {
+        Self { detailed: true, ..Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type") }
+    }
+
     pub(crate) fn conflict(resource: Resource, name: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} \"{name}\": the object has been modified; please apply your changes to the latest version and try again",
@@ -70,11 +99,27 @@ impl ApiError {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
-    /// A uid that is not the stored one.
-    pub(crate) fn precondition(resource: Resource, name: &str, what: &str, given: &str, found: &str) -> Self {
-        let why = format!("Precondition failed: {what} in precondition: {given}, {what} in object meta: {found}");
+    /// An update with a uid that is not the stored one.
+    pub(crate) fn precondition(resource: Resource, name: &str, given: &str, found: &str) -> Self {
+        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {found}");
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
         Self::new(409, "Conflict", message).about(resource, name)
+    }
+
+    /// A uid of what is to be applied, where no object is.
+    pub(crate) fn no_such_uid(resource: Resource, name: &str, given: &str) -> Self {
+        let why = format!("uid mismatch: the provided object specified uid {given}, and no existing object was found");
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
+        Self::new(409, "Conflict", message).about(resource, name)
+    }
+
+    /// A deletion with a uid or a version that is not the stored one; `means` says what that may come from.
+    pub(crate) fn delete_precondition(resource: Resource, name: &str, what: &str, (given, found): (&str, &str), means: &str) -> Self {
+        let why = format!("the {what} in the precondition ({given}) does not match the {what} in record ({found}). {means}");
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified_kind());
+        let mut error = Self::new(409, "Conflict", message).about(resource, name);
+        error.details["kind"] = json!(resource.kind());
+        error
     }
 
     /// Server-side apply of values that others manage.
@@ -99,6 +144,12 @@ impl ApiError {
         Self::new(403, "Forbidden", format!("{}{quoted} is forbidden: {why}", resource.qualified())).about(resource, name)
     }
 
+    /// The same for a group that is served by somebody else: metrics.k8s.io.
+    pub(crate) fn not_allowed_in_group(what: &str, name: &str, why: &str) -> Self {
+        let quoted = if name.is_empty() { String::new() } else { format!(" \"{name}\"") };
+        Self::new(403, "Forbidden", format!("{what}{quoted} is forbidden: {why}"))
+    }
+
     pub(crate) fn already_exists(resource: Resource, name: &str) -> Self {
         Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", resource.qualified())).about(resource, name)
     }
@@ -107,9 +158,14 @@ impl ApiError {
         Self::new(403, "Forbidden", format!("{} \"{name}\" is forbidden: {why}", resource.qualified())).about(resource, name)
     }
 
+    /// What an admission webhook refuses.
+    pub(crate) fn denied(webhook: &str, why: &str) -> Self {
+        Self::new(403, "Forbidden", format!("admission webhook \"{webhook}\" denied the request: {why}"))
+    }
+
     /// A JSON Patch that does not apply, a failed `test` included: the API server says no more than this.
     pub(crate) fn patch_does_not_apply() -> Self {
-        Self::new(422, "Invalid", "the server rejected our request due to an error in our request")
+        Self { detailed: true, ..Self::new(422, "Invalid", "the server rejected our request due to an error in our request") }
     }
 
     /// A field that fails validation. `kind` is, for example, `Deployment.apps`.
@@ -118,9 +174,15 @@ impl ApiError {
         let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
         error.details = json!({
             "name": name, "group": group, "kind": kind,
-            "causes": [{ "reason": "FieldValueInvalid", "message": problem, "field": field }],
+            "causes": [{ "reason": reason(problem), "message": problem, "field": field }],
         });
         error
+    }
+
+    /// A page of a list that is no longer kept. By `token` the rest can be had as it is now.
+    pub(crate) fn page_expired(token: &str) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+        Self { details: json!({ "continue": token }), ..Self::new(410, "Expired", message) }
     }
 
     /// A watch or a list from a version that is no longer kept.
@@ -164,5 +226,16 @@ impl ApiError {
             error.details = json!({ "retryAfterSeconds": seconds });
         }
         error
+    }
+}
+
+/// The reason of a cause, which follows from its text.
+pub(crate) fn reason(problem: &str) -> &'static str {
+    match problem.split(':').next() {
+        Some("Required value") => "FieldValueRequired",
+        Some("Forbidden") => "FieldValueForbidden",
+        Some("Unsupported value") => "FieldValueNotSupported",
+        Some("Duplicate value") => "FieldValueDuplicate",
+        _ => "FieldValueInvalid",
     }
 }

@@ -145,6 +145,24 @@ impl Store {
         self.history.front().map_or(self.version, |change| change.version - 1)
     }
 
+    /// The objects of a kind as they were at `version`, sorted by namespace and name; the oldest kept version as the error when it is older.
+    pub(crate) fn at(&self, resource: Resource, version: u64) -> Result<Vec<Arc<Value>>, u64> {
+        if version < self.oldest() {
+            return Err(self.oldest());
+        }
+        let place = |object: &Value| key(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+        let now = self.list(resource, None).map(|entry| (place(&entry.object), Arc::clone(&entry.object)));
+        let mut objects: BTreeMap<String, Arc<Value>> = now.collect();
+        let later = self.history.iter().rev().take_while(|change| change.version > version);
+        for change in later.filter(|change| change.resource == resource) {
+            match &change.before {
+                Some(before) => objects.insert(place(before), Arc::clone(before)),
+                None => objects.remove(&place(&change.after)),
+            };
+        }
+        Ok(objects.into_values().collect())
+    }
+
     /// The changes after `version`; the oldest kept version as the error when some of them are gone.
     pub(crate) fn since(&self, version: u64) -> Result<impl Iterator<Item = &Arc<Change>>, u64> {
         if version < self.oldest() {

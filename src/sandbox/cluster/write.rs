@@ -70,10 +70,19 @@ pub(crate) fn find(world: &World, path: &ResourcePath, name: &str) -> Result<Ent
 ///
 /// # Errors
 /// 415 for another media type, 400 for what cannot be read.
-pub(crate) fn document(call: &Call) -> Result<Value, ApiError> {
-    let unread = |error: String| ApiError::bad_request(format!("the object provided is unrecognized: {error}"));
+pub(crate) fn document(call: &Call, kind: &str) -> Result<Value, ApiError> {
+    let unread = |error: String| {
+        let sent = String::from_utf8_lossy(&call.body);
+        let mut shown: String = sent.chars().take(30).collect();
+        if shown.len() < sent.len() {
+            shown.push_str(" ...");
+        }
+        let problem = format!("couldn't get version/kind; json parse error: {error}");
+        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {problem} ({shown})"))
+    };
+    let said = |error: serde_json::Error| if error.is_eof() { "unexpected end of JSON input".to_owned() } else { error.to_string() };
     match call.media_type() {
-        "" | "application/json" => serde_json::from_slice(&call.body).map_err(|error| unread(error.to_string())),
+        "" | "application/json" => serde_json::from_slice(&call.body).map_err(|error| unread(said(error))),
         // JSON is YAML, and quicker to read.
         "application/yaml" | patch::APPLY => match serde_json::from_slice(&call.body) {
             Ok(document) => Ok(document),
@@ -82,9 +91,15 @@ pub(crate) fn document(call: &Call) -> Result<Value, ApiError> {
         protobuf::MEDIA_TYPE => Err(ApiError::unsupported_media_type(
             "application/json, application/yaml (the sandbox reads no protobuf: add `--dry-run=client -o yaml | kubectl apply -f -`)",
         )),
-        _ => Err(ApiError::unsupported_media_type("application/json, application/yaml")),
+        _ => Err(ApiError::unsupported_media_type(DOCUMENTS)),
     }
 }
+
+/// The media types of patches of what a definition (CRD) declares.
+const CUSTOM_PATCHES: &str = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
+/// The media types of documents, as the API server lists them.
+const DOCUMENTS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 fn manager(call: &Call, resource: Resource, subresource: Option<&str>, operation: Operation) -> Result<Manager, ApiError> {
     let name = call.field_manager();
@@ -111,9 +126,7 @@ fn claim(path: &ResourcePath, sent: &mut Value) -> Result<(), ApiError> {
     }
     let (given_kind, given_version) = (text(sent, "/kind").to_owned(), text(sent, "/apiVersion").to_owned());
     if (!given_kind.is_empty() && given_kind != kind) || (!given_version.is_empty() && given_version != api_version) {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({given_version}, Kind={given_kind}) does not match the expected API version ({api_version}, Kind={kind})"
-        )));
+        return Err(another_kind(resource, &given_version, &given_kind));
     }
     sent["apiVersion"] = json!(api_version);
     sent["kind"] = json!(kind);
@@ -130,9 +143,29 @@ fn claim(path: &ResourcePath, sent: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The refusal of an object of another kind, or of another version of it.
+fn another_kind(resource: Resource, api_version: &str, kind: &str) -> ApiError {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let expected = resource.kind();
+    let handled = format!("{kind} in version \"{version}\" cannot be handled as a {expected}");
+    let known = Resource::ALL.into_iter().any(|other| other.kind() == kind && other.api_version() == api_version);
+    ApiError::bad_request(if known {
+        let internal = if resource.group().is_empty() { "core" } else { resource.group().split('.').next().unwrap_or_default() };
+        format!("{handled}: converting ({version}.{kind}) to ({internal}.{expected}): unknown conversion")
+    } else if kind == expected && group == resource.group() {
+        format!("{handled}: no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \"pkg/runtime/scheme.go:111\"")
+    } else {
+        let here = resource.api_version();
+        format!(
+            "the API version in the data ({api_version}, Kind={kind}) does not match the expected API version ({here}, Kind={expected})"
+        )
+    })
+}
+
 /// What `fieldValidation` says to the fields that the kind does not have.
-fn check_fields(call: &Call, resource: Resource, sent: &Value, admitted: &Value) -> Result<Vec<String>, ApiError> {
-    let unknown = strict::unknown_fields(sent, admitted).into_iter().map(|field| format!("unknown field \"{field}\""));
+fn check_fields(call: &Call, resource: Resource, sent: &Value) -> Result<Vec<String>, ApiError> {
+    let unknown =
+        strict::unknown_fields(sent, &admit::declared(resource, sent)?).into_iter().map(|field| format!("unknown field \"{field}\""));
     match call.query("fieldValidation") {
         "" | "Warn" => Ok(unknown.collect()),
         "Ignore" => Ok(Vec::new()),
@@ -148,7 +181,7 @@ fn check_fields(call: &Call, resource: Resource, sent: &Value, admitted: &Value)
 }
 
 fn create(world: &mut World, path: &ResourcePath, call: &Call, moment: Moment) -> Result<Answer, ApiError> {
-    let mut sent = document(call)?;
+    let mut sent = document(call, path.resource.kind())?;
     claim(path, &mut sent)?;
     if !text(&sent, "/metadata/resourceVersion").is_empty() {
         return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
@@ -184,7 +217,10 @@ fn create_object(
     let raw = sent.clone();
     birth::give(resource, &mut sent, namespace, &now);
     let mut object = admit::admit(resource, &sent, |message| admit::mismatch(resource, &message))?;
-    let warnings = check_fields(call, resource, &without_servers(&raw, resource), &object)?;
+    let warnings = check_fields(call, resource, &without_servers(&raw, resource))?;
+    if resource == Resource::ScaledObjects {
+        admit::keda_webhook(&world.store, &object)?;
+    }
     let name = text(&object, "/metadata/name").to_owned();
     if world.store.get(resource, namespace.unwrap_or_default(), &name).is_some() {
         return Err(ApiError::already_exists(resource, &name));
@@ -198,10 +234,20 @@ fn create_object(
     {
         return Err(ApiError::forbidden(resource, &name, &why));
     }
-    let managed = applied.cloned().unwrap_or_else(|| object.clone());
+    let managed = match applied {
+        Some(applied) => applied.clone(),
+        // What was sent with its defaults; what the server gave beyond them is nobody's.
+        None => {
+            let mut managed = admit::admit(resource, &without_servers(&raw, resource), |message| admit::mismatch(resource, &message))?;
+            birth::ungive(resource, &mut managed);
+            managed
+        }
+    };
     managed_fields::create(resource, &mut object, &managed, manager, &now);
     let stored = world.store.put(resource, object, None);
-    world.effects.record(&call.caller, &label(resource, &stored), "exists", json!(false), json!(true));
+    if is_effect(resource) {
+        world.effects.record(&call.caller, &label(resource, &stored), "exists", json!(false), json!(true));
+    }
     Ok(Answer { code: 201, body: Value::clone(&stored), warnings })
 }
 
@@ -225,14 +271,20 @@ fn change(world: &mut World, path: &ResourcePath, name: &str, call: &Call, momen
     if patched && call.media_type() == patch::APPLY {
         return apply(world, path, name, call, moment);
     }
-    let entry = find(world, path, name)?;
+    if patched && resource.is_custom() && call.media_type() == patch::STRATEGIC {
+        return Err(ApiError::unsupported_media_type(CUSTOM_PATCHES));
+    }
+    let entry = match find(world, path, name) {
+        Err(_) if !patched && resource == Resource::Leases => return put_lease(world, path, name, call, moment),
+        found => found?,
+    };
     let stored = &entry.object;
     let subresource = path.subresource.as_deref();
     let now = controller::stamp(moment.now);
     let manager = manager(call, resource, subresource, Operation::Update)?;
     let scaled = subresource == Some("scale");
     let shown = if scaled { scale::scale_of(stored) } else { Value::clone(stored) };
-    let mut sent = if patched { patch::apply(&shown, call.media_type(), &call.body)? } else { document(call)? };
+    let mut sent = if patched { patch::apply(&shown, call.media_type(), &call.body)? } else { document(call, resource.kind())? };
     let mut warnings = Vec::new();
     let mut wanted = if scaled {
         scale::with_scale(resource, stored, &sent)?
@@ -250,16 +302,41 @@ fn change(world: &mut World, path: &ResourcePath, name: &str, call: &Call, momen
             false => admit::mismatch(resource, &message),
         };
         let admitted = admit::admit(resource, &sent, refuse)?;
-        warnings = check_fields(call, resource, &without_servers(&sent, resource), &admitted)?;
+        warnings = check_fields(call, resource, &without_servers(&sent, resource))?;
         match subresource {
             Some("resize") => resized(world, &entry, &admitted)?,
             Some(_) => update::update_status(resource, stored, &admitted)?,
+            None if !patched && resource == Resource::Leases && text(&sent, "/metadata/resourceVersion").is_empty() => {
+                let problem = "Invalid value: 0: must be specified for an update";
+                return Err(ApiError::invalid(&resource.qualified_kind(), name, "metadata.resourceVersion", problem));
+            }
             None => update::update(resource, stored, admitted)?,
         }
     };
+    if resource == Resource::ScaledObjects && subresource.is_none() {
+        admit::keda_webhook(&world.store, &wanted)?;
+    }
     managed_fields::update(resource, stored, &mut wanted, &manager, &now);
     let stored = replace(world, resource, &call.caller, &entry, wanted);
     Ok(Answer { code: 200, body: if scaled { scale::scale_of(&stored) } else { Value::clone(&stored) }, warnings })
+}
+
+/// A PUT of a Lease that is not there makes it, unless it names the one that it means.
+fn put_lease(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment: Moment) -> Result<Answer, ApiError> {
+    let mut sent = document(call, path.resource.kind())?;
+    claim(path, &mut sent)?;
+    if text(&sent, "/metadata/name") != name {
+        return Err(ApiError::bad_request("the name of the object does not match the name on the URL"));
+    }
+    let uid = text(&sent, "/metadata/uid");
+    if !uid.is_empty() {
+        return Err(ApiError::precondition(path.resource, name, uid, ""));
+    }
+    if let Some(metadata) = sent["metadata"].as_object_mut() {
+        metadata.shift_remove("resourceVersion");
+    }
+    let manager = manager(call, path.resource, None, Operation::Update)?;
+    create_object(world, path, call, moment, sent, &manager, None)
 }
 
 /// The Pod with the resources of `sent`, where its namespace has them.
@@ -283,7 +360,7 @@ fn apply(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment
         return Err(ApiError::unsupported_media_type("application/json-patch+json, application/merge-patch+json"));
     }
     let manager = manager(call, resource, None, Operation::Apply)?;
-    let mut config = document(call)?;
+    let mut config = document(call, resource.kind())?;
     claim(path, &mut config)?;
     if text(&config, "/metadata/name").is_empty() {
         config["metadata"]["name"] = json!(name);
@@ -301,12 +378,14 @@ fn apply(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment
     }
     let declared = admit::declared(resource, &config)?;
     if let Some(field) = strict::unknown_fields(&config, &declared).first() {
-        let object = format!("{}/{name}; {}, Kind={}", text(&config, "/metadata/namespace"), resource.api_version(), resource.kind());
+        let (group, version) = (resource.group(), resource.version());
+        let object = format!("/; {group}/{version}, Kind={}", resource.kind());
         return Err(ApiError::untyped(format!("failed to create typed patch object ({object}): .{field}: field not declared in schema")));
     }
     let Ok(entry) = find(world, path, name) else {
-        if !text(&config, "/metadata/uid").is_empty() {
-            return Err(ApiError::not_found(resource, name));
+        let uid = text(&config, "/metadata/uid");
+        if !uid.is_empty() {
+            return Err(ApiError::no_such_uid(resource, name, uid));
         }
         return create_object(world, path, call, moment, config.clone(), &manager, Some(&config));
     };
@@ -316,6 +395,9 @@ fn apply(world: &mut World, path: &ResourcePath, name: &str, call: &Call, moment
         let refuse = |message: String| admit::mismatch(resource, &message);
         update::update(resource, &entry.object, admit::admit(resource, merged, refuse)?)
     })?;
+    if resource == Resource::ScaledObjects {
+        admit::keda_webhook(&world.store, &wanted)?;
+    }
     let stored = replace(world, resource, &call.caller, &entry, wanted);
     Ok(Answer::new(200, Value::clone(&stored)))
 }
@@ -328,7 +410,7 @@ pub(crate) fn replace(world: &mut World, resource: Resource, caller: &Caller, en
         return Arc::clone(stored);
     }
     let object = label(resource, stored);
-    for change in found {
+    for change in found.into_iter().filter(|_| is_effect(resource)) {
         world.effects.record(caller, &object, &change.field, change.from, change.to);
     }
     let leaving = wanted["metadata"]["deletionTimestamp"].is_string() && !delete::held(&wanted) && resource != Resource::Pods;
@@ -337,6 +419,11 @@ pub(crate) fn replace(world: &mut World, resource: Resource, caller: &Caller, en
         world.store.remove(resource, text(&stored, "/metadata/namespace"), text(&stored, "/metadata/name"));
     }
     stored
+}
+
+/// Whether a change of it is one of the platform. Leases are how clients take turns, and nobody works from them.
+pub(crate) fn is_effect(resource: Resource) -> bool {
+    resource != Resource::Leases
 }
 
 /// What a client can change of an object.

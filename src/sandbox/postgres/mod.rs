@@ -1,9 +1,11 @@
-//! The simulated PostgreSQL server: its wire protocol on the sandbox's own port, and the few statements that a budget of connections reads.
+//! The simulated PostgreSQL server, and PgBouncer's console: their wire protocol on the sandbox's own port, and the few statements that actions ask.
 //!
 //! It must not change anything nor know of HTTP. Invariant: nobody gets in without the password; messages, sessions, statements and silences are
 //! bounded; what the sandbox does not know is an error that names what it knows.
 
+mod console;
 mod session;
+mod shown;
 mod sql;
 mod tables;
 mod wire;

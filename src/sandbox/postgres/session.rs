@@ -13,7 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::super::connections::{Held, LIMIT, RESERVED, held};
 use super::super::fault::Act;
 use super::super::platform::Platform;
+use super::super::pooler;
 use super::super::routes;
+use super::console::{self, Console};
 use super::sql::{self, Answer, Refusal};
 use super::tables::Server;
 use super::wire::{self, Fields, Message, Out};
@@ -22,7 +24,7 @@ use super::{DATABASE, HOST, Place, USER, VERSION};
 /// How long the start may take.
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// How long a session may say nothing.
-const SILENT_FOR: Duration = Duration::from_secs(300);
+pub(super) const SILENT_FOR: Duration = Duration::from_secs(300);
 /// How long a client may take to read what it asked for.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// How many prepared statements and portals a session may have.
@@ -43,12 +45,20 @@ pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, platf
     };
     let ended = async {
         match tokio::time::timeout(START_WITHIN, log_in(&mut stream, &platform, &place)).await {
-            Ok(Ok(true)) => {
-                Session { platform: &platform, place: &place, statements: BTreeMap::new(), portals: BTreeMap::new(), skips: false }
-                    .run(&mut stream)
-                    .await
+            Ok(Ok(Began::In)) => {
+                Session {
+                    platform: &platform,
+                    place: &place,
+                    statements: BTreeMap::new(),
+                    portals: BTreeMap::new(),
+                    skips: false,
+                    inside: false,
+                }
+                .run(&mut stream)
+                .await
             }
-            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(Began::Console(console))) => console.run(&mut stream).await,
+            Ok(Ok(Began::Refused)) => Ok(()),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
         }
@@ -58,7 +68,7 @@ pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, platf
     }
 }
 
-async fn send(stream: &mut (impl AsyncWrite + Unpin), out: &mut Out) -> io::Result<()> {
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), out: &mut Out) -> io::Result<()> {
     let bytes = std::mem::take(&mut out.0);
     let sent = async {
         stream.write_all(&bytes).await?;
@@ -67,16 +77,28 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), out: &mut Out) -> io::Resu
     tokio::time::timeout(WRITE_WITHIN, sent).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// What came of a start.
+enum Began<'a> {
+    In,
+    Refused,
+    /// It is for PgBouncer.
+    Console(Console<'a>),
+}
+
 /// Ends the start with an error.
-async fn refuse(stream: &mut (impl AsyncWrite + Unpin), code: &str, message: &str) -> io::Result<bool> {
+async fn refuse<'a>(stream: &mut (impl AsyncWrite + Unpin), code: &str, message: &str) -> io::Result<Began<'a>> {
     let mut out = Out::default();
     out.error("FATAL", code, message);
     send(stream, &mut out).await?;
-    Ok(false)
+    Ok(Began::Refused)
 }
 
-/// The start of a session; true when it is in.
-async fn log_in(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), platform: &Arc<Platform>, place: &Place) -> io::Result<bool> {
+/// The start of a session.
+async fn log_in<'a>(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    platform: &'a Arc<Platform>,
+    place: &Place,
+) -> io::Result<Began<'a>> {
     let mut asked = 0;
     let parameters = loop {
         match wire::start(stream).await? {
@@ -100,6 +122,9 @@ async fn log_in(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), platform: &A
     if user.is_empty() {
         return refuse(stream, "28000", "no PostgreSQL user name specified in startup packet").await;
     }
+    if parameter("database") == pooler::CONSOLE && platform.read().bouncers.is_there() {
+        return Ok(console::log_in(stream, platform, &parameters).await?.map_or(Began::Refused, Began::Console));
+    }
     let database: String = Some(parameter("database")).filter(|name| !name.is_empty()).unwrap_or(&user).chars().take(64).collect();
     let mut out = Out::default();
     out.add(b'R', &3_u32.to_be_bytes());
@@ -116,13 +141,13 @@ async fn log_in(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), platform: &A
     match met(platform, "CONNECT").await {
         Met::Nothing => {}
         Met::Refused => return refuse(stream, "57P03", "the database system is starting up").await,
-        Met::Cut | Met::CutAfter => return Ok(false),
+        Met::Cut | Met::CutAfter => return Ok(Began::Refused),
     }
     let name: String = parameter("application_name").chars().take(64).collect();
-    let me = Held { database, user, address: Some("127.0.0.1".to_owned()), application: name.clone() };
+    let me = Held { database, user, address: Some("127.0.0.1".to_owned()), application: name.clone(), bouncer: None };
     let most = usize::try_from(LIMIT - RESERVED).unwrap_or(usize::MAX);
     let world = platform.read();
-    if !place.log_in(me, held(&world.store, &world.connections).len(), most) {
+    if !place.log_in(me, held(&world.store, &world.connections, &world.bouncers).len(), most) {
         return refuse(stream, "53300", "remaining connection slots are reserved for non-replication superuser connections").await;
     }
     out.add(b'R', &0_u32.to_be_bytes());
@@ -147,11 +172,11 @@ async fn log_in(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), platform: &A
     out.add(b'K', &[place.pid.to_be_bytes(), [0; 4]].concat());
     out.ready();
     send(stream, &mut out).await?;
-    Ok(true)
+    Ok(Began::In)
 }
 
 /// Compares without telling how much was right.
-fn same(given: &str, wanted: &str) -> bool {
+pub(super) fn same(given: &str, wanted: &str) -> bool {
     Sha256::digest(given) == Sha256::digest(wanted)
 }
 
@@ -178,6 +203,7 @@ async fn met(platform: &Arc<Platform>, method: &str) -> Met {
 
 struct Portal {
     statement: String,
+    params: Vec<Option<String>>,
     /// One for all columns, or one for each.
     formats: Vec<u16>,
 }
@@ -199,6 +225,8 @@ struct Session<'a> {
     portals: BTreeMap<String, Portal>,
     /// After an error, everything up to the next Sync is skipped.
     skips: bool,
+    /// Whether a transaction was begun that has not ended: its portals last as long.
+    inside: bool,
 }
 
 impl Session<'_> {
@@ -245,7 +273,11 @@ impl Session<'_> {
 
     fn server(&self) -> Server {
         let world = self.platform.read();
-        Server { pid: self.place.pid, held: held(&world.store, &world.connections), sessions: self.platform.sessions().logged_in() }
+        Server {
+            pid: self.place.pid,
+            held: held(&world.store, &world.connections, &world.bouncers),
+            sessions: self.platform.sessions().logged_in(),
+        }
     }
 
     fn take(&mut self, message: &Message, out: &mut Out) -> io::Result<()> {
@@ -256,12 +288,14 @@ impl Session<'_> {
                     Some(text) => self.simple(text, out),
                     None => out.error("ERROR", "08P01", "invalid message format"),
                 }
-                out.ready();
+                out.ready_within(self.inside);
             }
             b'S' => {
                 self.skips = false;
-                self.portals.clear();
-                out.ready();
+                if !self.inside {
+                    self.portals.clear();
+                }
+                out.ready_within(self.inside);
             }
             b'H' => {}
             b'P' | b'B' | b'D' | b'E' | b'C' if self.skips => {}
@@ -276,15 +310,20 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn simple(&self, text: &str, out: &mut Out) {
+    fn simple(&mut self, text: &str, out: &mut Out) {
         let server = self.server();
         let statements = sql::split(text);
         if statements.is_empty() {
             out.add(b'I', &[]);
         }
         for statement in statements {
-            match sql::answer(statement, &server) {
+            match sql::answer(statement, &server, &[]) {
                 Ok(Answer { table, tag }) => {
+                    match tag.as_str() {
+                        "BEGIN" => self.inside = true,
+                        "COMMIT" | "ROLLBACK" => self.inside = false,
+                        _ => {}
+                    }
                     if let Some(table) = table {
                         out.columns(&table, |_| false);
                         out.rows(&table, |_| false);
@@ -303,7 +342,7 @@ impl Session<'_> {
         match kind {
             b'P' => {
                 let (name, text) = (fields.text().ok_or_else(broken)?, fields.text().ok_or_else(broken)?);
-                sql::answer(text, &self.server())?;
+                sql::answer(text, &self.server(), &vec![Some(String::new()); sql::parameters(text)?])?;
                 if self.statements.len() >= MOST_PREPARED && !self.statements.contains_key(name) {
                     return Err(full());
                 }
@@ -313,17 +352,20 @@ impl Session<'_> {
             b'B' => {
                 let (portal, name) = (fields.text().ok_or_else(broken)?, fields.text().ok_or_else(broken)?);
                 let statement = self.statements.get(name).ok_or_else(|| absent("the prepared statement"))?.clone();
-                for _ in 0..fields.short().ok_or_else(broken)? {
-                    fields.short().ok_or_else(broken)?;
+                let given: Option<Vec<u16>> = (0..fields.short().ok_or_else(broken)?).map(|_| fields.short()).collect();
+                if given.ok_or_else(broken)?.iter().any(|format| *format != 0) {
+                    return Err(Refusal { code: "0A000", message: "this sandbox takes parameters as texts alone".to_owned() });
                 }
-                if fields.short().ok_or_else(broken)? != 0 {
-                    return Err(Refusal { code: "0A000", message: "this sandbox takes no parameters in statements".to_owned() });
+                let params: Option<Vec<Option<String>>> = (0..fields.short().ok_or_else(broken)?).map(|_| fields.value()).collect();
+                let params = params.ok_or_else(broken)?;
+                if params.len() != sql::parameters(&statement)? {
+                    return Err(Refusal { code: "08P01", message: "bind message supplies another number of parameters".to_owned() });
                 }
                 let formats: Option<Vec<u16>> = (0..fields.short().ok_or_else(broken)?).map(|_| fields.short()).collect();
                 if self.portals.len() >= MOST_PREPARED && !self.portals.contains_key(portal) {
                     return Err(full());
                 }
-                self.portals.insert(portal.to_owned(), Portal { statement, formats: formats.ok_or_else(broken)? });
+                self.portals.insert(portal.to_owned(), Portal { statement, params, formats: formats.ok_or_else(broken)? });
                 out.add(b'2', &[]);
             }
             b'D' => {
@@ -334,9 +376,14 @@ impl Session<'_> {
                     Some(portal) => &portal.statement,
                     None => self.statements.get(name).ok_or_else(|| absent("the prepared statement"))?,
                 };
-                let answer = sql::answer(statement, &self.server())?;
+                let count = sql::parameters(statement)?;
+                let unknown = vec![Some(String::new()); count];
+                let answer = sql::answer(statement, &self.server(), portal.map_or(&unknown, |portal| &portal.params))?;
                 if portal.is_none() {
-                    out.add(b't', &[0, 0]);
+                    // Each of them is taken as a text.
+                    let types = std::iter::repeat_n(25_u32.to_be_bytes(), count).flatten();
+                    let count = u16::try_from(count).unwrap_or(0).to_be_bytes();
+                    out.add(b't', &count.into_iter().chain(types).collect::<Vec<u8>>());
                 }
                 match answer.table {
                     Some(table) => out.columns(&table, |at| portal.is_some_and(|portal| portal.binary(at))),
@@ -346,7 +393,7 @@ impl Session<'_> {
             b'E' => {
                 let name = fields.text().ok_or_else(broken)?;
                 let portal = self.portals.get(name).ok_or_else(|| absent("the portal"))?;
-                let Answer { table, tag } = sql::answer(&portal.statement, &self.server())?;
+                let Answer { table, tag } = sql::answer(&portal.statement, &self.server(), &portal.params)?;
                 if let Some(table) = table {
                     out.rows(&table, |at| portal.binary(at));
                 }

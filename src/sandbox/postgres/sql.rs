@@ -21,7 +21,7 @@ pub(super) struct Answer {
 }
 
 const KNOWN: &str = "this sandbox knows: SELECT of columns, * or count(*) FROM pg_settings or pg_stat_activity, with WHERE of column =, <> or IN and \
-     AND; SELECT version(), pg_backend_pid(), current_database() or a number; SHOW of a setting; SET, BEGIN, COMMIT, ROLLBACK";
+     AND, and parameters there; SELECT version(), pg_backend_pid(), current_database() or a number; SHOW of a setting; SET, BEGIN, COMMIT, ROLLBACK";
 
 fn unknown() -> Refusal {
     Refusal { code: "0A000", message: KNOWN.to_owned() }
@@ -33,9 +33,13 @@ enum Token {
     Word(String),
     Text(String),
     Number(i64),
+    /// `$1` is 0.
+    Parameter(usize),
     Sign(&'static str),
 }
 
+/// How many parameters are taken.
+const MOST_PARAMETERS: usize = 64;
 const SIGNS: [&str; 8] = ["<>", "!=", "=", ",", "(", ")", "*", "::"];
 
 fn tokens(statement: &str) -> Result<Vec<Token>, Refusal> {
@@ -46,6 +50,11 @@ fn tokens(statement: &str) -> Result<Vec<Token>, Refusal> {
             let end = text.find('\'').ok_or_else(|| Refusal { code: "42601", message: "unterminated quoted string".to_owned() })?;
             found.push(Token::Text(text[..end].to_owned()));
             rest = &text[end + 1..];
+        } else if let Some(number) = rest.strip_prefix('$') {
+            let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+            let at: usize = number[..end].parse().map_err(|_| unknown())?;
+            found.push(Token::Parameter(at.checked_sub(1).filter(|at| *at < MOST_PARAMETERS).ok_or_else(unknown)?));
+            rest = &number[end..];
         } else if first.is_ascii_alphanumeric() || first == '_' {
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)).unwrap_or(rest.len());
             let word = rest[..end].to_ascii_lowercase();
@@ -74,10 +83,19 @@ pub(super) fn split(text: &str) -> Vec<&str> {
     parts.map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
-/// Answers one statement.
-pub(super) fn answer(statement: &str, server: &Server) -> Result<Answer, Refusal> {
+/// How many parameters a statement has.
+pub(super) fn parameters(statement: &str) -> Result<usize, Refusal> {
+    let most = tokens(statement)?.into_iter().filter_map(|token| match token {
+        Token::Parameter(at) => Some(at + 1),
+        _ => None,
+    });
+    Ok(most.max().unwrap_or(0))
+}
+
+/// Answers one statement, with these parameters.
+pub(super) fn answer(statement: &str, server: &Server, params: &[Option<String>]) -> Result<Answer, Refusal> {
     let tokens = tokens(statement)?;
-    let mut reader = Reader { tokens: &tokens };
+    let mut reader = Reader { tokens: &tokens, params };
     let Some(Token::Word(verb)) = reader.next() else { return Err(unknown()) };
     let done = |tag: &str| Ok(Answer { table: None, tag: tag.to_owned() });
     match verb.as_str() {
@@ -97,6 +115,7 @@ pub(super) fn answer(statement: &str, server: &Server) -> Result<Answer, Refusal
 
 struct Reader<'a> {
     tokens: &'a [Token],
+    params: &'a [Option<String>],
 }
 
 impl<'a> Reader<'a> {
@@ -228,19 +247,21 @@ fn filtered(mut view: Table, reader: &mut Reader<'_>, server: &Server) -> Result
             _ => return Err(unknown()),
         };
         // As in SQL, null is neither equal nor unequal to anything.
-        view.rows.retain(|row| row.get(at).and_then(Cell::text).is_some_and(|text| wanted.contains(&text) == equal));
+        let knows = equal || wanted.iter().all(Option::is_some);
+        view.rows.retain(|row| row.get(at).and_then(Cell::text).is_some_and(|text| knows && wanted.contains(&Some(text)) == equal));
         if !reader.word("and") {
             return Ok(view);
         }
     }
 }
 
-fn value(reader: &mut Reader<'_>, server: &Server) -> Result<String, Refusal> {
+fn value(reader: &mut Reader<'_>, server: &Server) -> Result<Option<String>, Refusal> {
     match reader.next() {
-        Some(Token::Text(text)) => Ok(text.clone()),
-        Some(Token::Number(number)) => Ok(number.to_string()),
+        Some(Token::Text(text)) => Ok(Some(text.clone())),
+        Some(Token::Number(number)) => Ok(Some(number.to_string())),
+        Some(Token::Parameter(at)) => reader.params.get(*at).cloned().ok_or_else(unknown),
         Some(Token::Word(word)) => match server.scalar(word) {
-            Some((_, cell)) if reader.call() || word.starts_with("current") => Ok(cell.text().unwrap_or_default()),
+            Some((_, cell)) if reader.call() || word.starts_with("current") => Ok(cell.text()),
             _ => Err(unknown()),
         },
         _ => Err(unknown()),
@@ -278,6 +299,7 @@ mod tests {
             user: user.to_owned(),
             address: None,
             application: String::new(),
+            bouncer: None,
         };
         Server {
             pid: 7,
@@ -287,7 +309,7 @@ mod tests {
     }
 
     fn rows(statement: &str) -> Vec<Vec<Option<String>>> {
-        let answer = answer(statement, &server()).unwrap_or_else(|refusal| panic!("{statement}: {refusal:?}"));
+        let answer = answer(statement, &server(), &[]).unwrap_or_else(|refusal| panic!("{statement}: {refusal:?}"));
         answer.table.unwrap().rows.iter().map(|row| row.iter().map(Cell::text).collect()).collect()
     }
 
@@ -308,6 +330,12 @@ mod tests {
             [[Some("runsheet".into()), Some("tickettoken".into())]]
         );
         assert_eq!(rows("SELECT * FROM pg_stat_activity").len(), 5);
+        let with = |given: Option<&str>| {
+            let found = answer("SELECT usename FROM pg_stat_activity WHERE datname = $1", &server(), &[given.map(str::to_owned)]).unwrap();
+            found.table.unwrap().rows.len()
+        };
+        assert_eq!((with(Some("analytics")), with(Some("none")), with(None)), (1, 0, 0));
+        assert_eq!(parameters("SELECT usename FROM pg_stat_activity WHERE datname = $1 AND pid <> $2"), Ok(2));
         assert_eq!(split("SELECT 1; SELECT ';' ;;"), ["SELECT 1", "SELECT ';'"]);
     }
 
@@ -328,7 +356,7 @@ mod tests {
             ("DELETE FROM tickets", "25006"),
             ("é", "0A000"),
         ] {
-            assert_eq!(answer(statement, &server()).unwrap_err().code, code, "{statement}");
+            assert_eq!(answer(statement, &server(), &[]).unwrap_err().code, code, "{statement}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It must not read any text of a client's. Invariant: the columns are named as PostgreSQL names them.
 
-use super::super::connections::{Held, LIMIT, RESERVED};
+use super::super::connections::{FIRST_PID, Held, LIMIT, RESERVED};
 use super::{DATABASE, USER, VERSION};
 
 /// The type of a column.
@@ -86,8 +86,7 @@ impl Server {
         let background =
             |pid: i64, what: &str| vec![Cell::Number(pid), Cell::Null, Cell::Null, Cell::Null, text(""), Cell::Null, text(what)];
         let mut rows = vec![background(20, "checkpointer"), background(21, "autovacuum launcher")];
-        // Far above the numbers that sessions get.
-        rows.extend((1_000_000_i64..).zip(&self.held).map(|(pid, held)| client(pid, held, false)));
+        rows.extend((FIRST_PID..).zip(&self.held).map(|(pid, held)| client(pid, held, false)));
         rows.extend(self.sessions.iter().map(|(pid, held)| client(i64::from(*pid), held, *pid == self.pid)));
         Table {
             columns: columns(&[

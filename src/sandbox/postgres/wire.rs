@@ -65,6 +65,19 @@ impl<'a> Fields<'a> {
         Some(*byte)
     }
 
+    /// A value with its length before it; the inner `None` is null.
+    pub(super) fn value(&mut self) -> Option<Option<String>> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let length = i32::from_be_bytes(*length);
+        if length < 0 {
+            self.0 = rest;
+            return Some(None);
+        }
+        let (value, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        std::str::from_utf8(value).ok().map(|text| Some(text.to_owned()))
+    }
+
     pub(super) fn short(&mut self) -> Option<u16> {
         let (bytes, rest) = self.0.split_first_chunk::<2>()?;
         self.0 = rest;
@@ -108,7 +121,12 @@ impl Out {
     }
 
     pub(super) fn ready(&mut self) {
-        self.add(b'Z', b"I");
+        self.ready_within(false);
+    }
+
+    /// The same, within a transaction or not.
+    pub(super) fn ready_within(&mut self, transaction: bool) {
+        self.add(b'Z', if transaction { b"T" } else { b"I" });
     }
 
     pub(super) fn complete(&mut self, tag: &str) {

@@ -194,7 +194,7 @@ async fn lists_are_narrowed_and_paged() {
     let sandbox = Sandbox::start().await;
     sandbox.scale(5).await.unwrap();
     eventually("five pods", || async { sandbox.ready_replicas().await == 5 }).await;
-    let pods: Api<Pod> = Api::all(sandbox.client.clone());
+    let pods = sandbox.pods();
     let count = async |params: ListParams| pods.list(&params).await.unwrap().items.len();
     assert_eq!(count(ListParams::default().labels("app in (ticket-service),pod-template-hash")).await, 5);
     assert_eq!(count(ListParams::default().labels("app!=ticket-service")).await, 0);

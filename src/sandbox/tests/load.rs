@@ -1,6 +1,6 @@
 //! The load, and the autoscaler that follows it.
 
-use super::super::{Autoscaler, Options, load, reset_with, status};
+use super::super::{Autoscaler, Options, load, reset, reset_with, status};
 use super::{Sandbox, eventually};
 
 #[tokio::test]
@@ -21,10 +21,21 @@ async fn a_reset_ends_the_load_and_chooses_the_autoscaler() {
     let sandbox = Sandbox::start().await;
     load::set(sandbox.path(), 100.0).await.unwrap();
     for (autoscaler, lines) in [(Autoscaler::Memory, 2), (Autoscaler::None, 1)] {
-        reset_with(sandbox.path(), autoscaler).await.unwrap();
+        reset_with(sandbox.path(), Some(autoscaler)).await.unwrap();
         let overview = status(sandbox.path()).await.unwrap().live.unwrap().overview;
         assert_eq!((overview.load, overview.deployments.len()), (0.0, lines));
     }
+}
+
+#[tokio::test]
+async fn a_reset_that_names_no_autoscaler_goes_back_to_the_one_that_the_cluster_was_made_with() {
+    let sandbox = Sandbox::with(Options { autoscaler: Autoscaler::Cpu, ..Options::default() }).await;
+    let has = || async { status(sandbox.path()).await.unwrap().live.unwrap().overview };
+    reset(sandbox.path()).await.unwrap();
+    assert_eq!((has().await.autoscaler, has().await.deployments.len()), (Autoscaler::Cpu, 2));
+    reset_with(sandbox.path(), Some(Autoscaler::None)).await.unwrap();
+    reset(sandbox.path()).await.unwrap();
+    assert_eq!((has().await.autoscaler, has().await.deployments.len()), (Autoscaler::None, 1));
 }
 
 #[tokio::test]

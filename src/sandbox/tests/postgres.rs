@@ -217,3 +217,70 @@ async fn there_is_an_end_to_sessions() {
     drop(waiting);
     eventually("room again", async || connect(&sandbox, "runsheet", &password, "tickettoken").await.is_ok()).await;
 }
+
+#[tokio::test]
+async fn a_statement_takes_parameters_and_its_portal_lasts_as_long_as_its_transaction() {
+    let sandbox = Sandbox::start().await;
+    let mut client = client(&sandbox).await;
+    let transaction = client.build_transaction().read_only(true).start().await.unwrap();
+    let statement = transaction.prepare("SELECT datname FROM pg_stat_activity WHERE usename = $1 AND datname <> $2").await.unwrap();
+    assert_eq!(statement.params().len(), 2);
+    let rows = transaction.query("SELECT count(*) FROM pg_stat_activity", &[]).await.unwrap();
+    assert!(rows[0].get::<_, i64>(0) > 0);
+    let plain = transaction.prepare("SELECT datname FROM pg_stat_activity WHERE usename = 'reporting'").await.unwrap();
+    let portal = transaction.bind(&plain, &[]).await.unwrap();
+    assert_eq!(transaction.query_portal(&portal, 10).await.unwrap().len(), 5, "it is asked after another message");
+    transaction.rollback().await.unwrap();
+    assert!(client.simple_query("SELECT 1").await.is_ok());
+}
+
+async fn console(sandbox: &Sandbox, at: usize, password: &str) -> Result<Client, Error> {
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(sandbox.running.address().port()).user("runsheet").password(password).dbname("pgbouncer");
+    config.application_name(format!("test at pgbouncer-{at}.pgbouncer.production:6432")).connect_timeout(Duration::from_secs(5));
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn setting(client: &Client, name: &str) -> Option<String> {
+    let rows = client.simple_query("SHOW CONFIG").await.unwrap();
+    rows.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) if row.get("key") == Some(name) => row.get("value").map(str::to_owned),
+        _ => None,
+    })
+}
+
+#[tokio::test]
+async fn each_instance_of_pgbouncer_has_settings_of_its_own_over_a_restart_and_until_a_reload() {
+    let sandbox = Sandbox::start().await;
+    let password = sandbox.running.ready.postgres_password.clone();
+    assert_eq!(refusal(console(&sandbox, 0, &password).await), "3D000 database \"pgbouncer\" does not exist", "there is none at first");
+    super::super::reset_to(sandbox.path(), None, None, Some(super::super::Pooler::Transaction)).await.unwrap();
+    assert_eq!(refusal(console(&sandbox, 0, "wrong").await), "08P01 password authentication failed");
+    let (first, second) = (console(&sandbox, 0, &password).await.unwrap(), console(&sandbox, 1, &password).await.unwrap());
+    second.simple_query("SET default_pool_size = 40").await.unwrap();
+    assert_eq!(
+        (setting(&first, "default_pool_size").await, setting(&second, "default_pool_size").await),
+        (Some("20".into()), Some("40".into()))
+    );
+    for (statement, words) in [
+        ("SET default_pool_size = many", "SET failed"),
+        ("SET nothing = 1", "SET failed"),
+        ("SELECT 1", "invalid command 'SELECT 1', use SHOW HELP;"),
+    ] {
+        let error = first.simple_query(statement).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!((error.code().code(), error.message()), ("08P01", words));
+    }
+    assert!(first.query("SHOW CONFIG", &[]).await.unwrap_err().to_string().contains("error"), "it speaks the simple protocol alone");
+    let usage = connections(sandbox.path()).await.unwrap();
+    assert_eq!(usage.pooled.map(|pooled| (pooled.clients, pooled.servers)), Some((40, 40)));
+    let sandbox = sandbox.restart().await;
+    let second = console(&sandbox, 1, &password).await.unwrap();
+    assert_eq!(setting(&second, "default_pool_size").await.as_deref(), Some("40"), "what was set is kept");
+    second.simple_query("RELOAD").await.unwrap();
+    assert_eq!(setting(&second, "default_pool_size").await.as_deref(), Some("25"));
+    super::super::reset(sandbox.path()).await.unwrap();
+    assert!(console(&sandbox, 1, &password).await.is_ok(), "a reset keeps the pooler");
+}

@@ -1,6 +1,5 @@
 //! The sandbox as a process of its own. The program of these tests is a script that runs this very test binary as the server.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,10 +30,13 @@ async fn serving_needs_a_folder_that_can_be() {
     assert!(error.to_string().contains("could not make the folder"), "{error}");
 }
 
+/// Written by a process of its own: a child that another test starts in the meantime would hold a file that this one has open for
+/// writing, and the system starts no program that is (`ETXTBSY`).
 fn script(dir: &TempDir, text: &str) -> PathBuf {
     let path = dir.path().join("program");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 700 "$2""#;
+    let written = std::process::Command::new("sh").args(["-c", write, "sh", text]).arg(&path).status().unwrap();
+    assert!(written.success());
     path
 }
 

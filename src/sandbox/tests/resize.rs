@@ -79,12 +79,12 @@ async fn a_node_gives_what_it_has() {
     eventually("a refusal", || async { sandbox.held_by(name).await == Some(("Infeasible".to_owned(), said.to_owned())) }).await;
     let runs_with = sandbox.pod(name).await["status"]["containerStatuses"][0]["resources"]["limits"]["cpu"].clone();
     assert_eq!(runs_with, "1");
-    // Six pods are two on each node.
+    // Six pods are two on each node, beside one of RabbitMQ's.
     sandbox.resize(name, resources(json!({ "cpu": "250m" }), json!({ "cpu": "1" }))).await.unwrap();
     sandbox.scale(6).await.unwrap();
     eventually("six ready pods", || async { sandbox.ready_replicas().await == 6 }).await;
-    sandbox.resize(name, resources(json!({ "cpu": "15900m" }), json!({ "cpu": "16" }))).await.unwrap();
-    let said = "Node didn't have enough resource: cpu, requested: 15900, used: 250, capacity: 16000";
+    sandbox.resize(name, resources(json!({ "cpu": "15700m" }), json!({ "cpu": "16" }))).await.unwrap();
+    let said = "Node didn't have enough resource: cpu, requested: 15700, used: 500, capacity: 16000";
     eventually("a wait", || async { sandbox.held_by(name).await == Some(("Deferred".to_owned(), said.to_owned())) }).await;
     sandbox.scale(1).await.unwrap();
     eventually("one pod", || async { sandbox.pod_names().await.len() == 1 }).await;

@@ -112,3 +112,28 @@ fn the_ledger_of_a_field_goes_over_all_runs_in_the_order_of_commits() {
         assert_eq!(store.ledger(&intent(0, 0).changes[0].object, "spec.template").await.unwrap(), []);
     });
 }
+
+#[test]
+fn a_change_that_went_back_with_the_one_it_was_built_on_is_not_counted_as_owed() {
+    let place = Place::new();
+    let store = place.open();
+    let rolled_back = || Event::StepRolledBack { step: "scale".into(), note: None };
+    let owed = |run: RunId| {
+        let runs = store.runs(10, &crate::store::Filter { run: Some(run), ..Default::default() }).unwrap().runs;
+        runs[0].owed
+    };
+    wait(async {
+        for run in [id(1), id(2)] {
+            create(&store, run).await;
+        }
+        // One that was put back before has nothing to do with it.
+        append(&store, id(1), (1, 0), vec![scaling("scale", 1, 2, 8), succeeded("scale"), rolled_back()]).await.unwrap();
+        append(&store, id(1), (4, 0), vec![scaling("scale", 2, 2, 8), succeeded("scale")]).await.unwrap();
+        append(&store, id(2), (1, 0), vec![scaling("scale", 1, 8, 3), succeeded("scale")]).await.unwrap();
+        assert_eq!((owed(id(1)), owed(id(2))), (1, 1));
+        append(&store, id(1), (6, 0), vec![rolled_back()]).await.unwrap();
+        assert_eq!((owed(id(1)), owed(id(2))), (0, 0));
+        let entries = store.ledger(&intent(0, 0).changes[0].object, "spec.replicas").await.unwrap();
+        assert!(entries[0].reverted_at < Some(entries[1].position) && entries[1].reverted_at > Some(entries[2].position), "{entries:?}");
+    });
+}

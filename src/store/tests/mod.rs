@@ -79,7 +79,12 @@ fn definition() -> Definition {
         outputs: vec![],
         needs_target: true,
     };
-    Definition { root: "pre-event".to_owned(), playbooks: BTreeMap::from([("pre-event".to_owned(), playbook)]), sources: BTreeMap::new() }
+    Definition {
+        root: "pre-event".to_owned(),
+        playbooks: BTreeMap::from([("pre-event".to_owned(), playbook)]),
+        sources: BTreeMap::new(),
+        plugins: BTreeMap::new(),
+    }
 }
 
 fn created() -> Event {

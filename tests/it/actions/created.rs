@@ -3,7 +3,7 @@
 use runsheet::model::outcome::{Applied, Verdict};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Cut, settled};
+use crate::support::{Bench, Cut, on_both, settled};
 
 const HPAS: &str = "/apis/autoscaling/v2/namespaces/production/horizontalpodautoscalers";
 const MAPS: &str = "/api/v1/namespaces/production/configmaps";
@@ -61,22 +61,16 @@ async fn trial(bench: &Bench, action: &str, inputs: Value, collection: &str, nam
     assert_eq!(settled(bench.get(&object).await), theirs, "{action}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn apply_creates_once_and_deletes_what_it_made() {
-    let bench = Bench::start().await;
+async fn apply_creates_once_and_deletes_what_it_made(bench: Bench) {
     trial(&bench, "k8s.apply", json!({ "object": map(json!({ "a": "1" })) }), MAPS, "shop", json!({ "data": { "a": "2" } })).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn autoscaler_creates_once_and_deletes_what_it_made() {
-    let bench = Bench::start().await;
+async fn autoscaler_creates_once_and_deletes_what_it_made(bench: Bench) {
     let inputs = json!({ "name": "tickets", "workload": "deployment/ticket-service", "min": 2, "max": 10, "metrics": { "cpu": 70 } });
     trial(&bench, "k8s.autoscaler", inputs, HPAS, "tickets", json!({ "spec": { "maxReplicas": 11 } })).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_created_meanwhile_is_left_alone() {
-    let bench = Bench::start().await;
+async fn what_somebody_else_created_meanwhile_is_left_alone(bench: Bench) {
     let step = bench.step("k8s.apply", json!({ "object": map(json!({ "a": "1" })) }));
     let intent = step.plan().await.intent;
     bench.create(MAPS, map(json!({ "a": "2" }))).await;
@@ -88,9 +82,7 @@ async fn what_somebody_else_created_meanwhile_is_left_alone() {
     assert_eq!(settled(bench.get(&format!("{MAPS}/shop")).await), theirs);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_field_of_another_manager_is_taken_only_by_force_and_given_back() {
-    let bench = Bench::start().await;
+async fn a_field_of_another_manager_is_taken_only_by_force_and_given_back(bench: Bench) {
     bench.create(MAPS, map(json!({ "a": "2" }))).await;
     let object = format!("{MAPS}/shop");
     let before = settled(bench.get(&object).await);
@@ -110,9 +102,7 @@ async fn a_field_of_another_manager_is_taken_only_by_force_and_given_back() {
     assert_eq!(settled(bench.get(&object).await), before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_autoscalers_on_one_workload_are_refused() {
-    let bench = Bench::start().await;
+async fn two_autoscalers_on_one_workload_are_refused(bench: Bench) {
     let inputs =
         |name: &str| json!({ "name": name, "workload": "deployment/ticket-service", "min": 2, "max": 10, "metrics": { "cpu": 70 } });
     let first = bench.step("k8s.autoscaler", inputs("tickets"));
@@ -121,3 +111,11 @@ async fn two_autoscalers_on_one_workload_are_refused() {
     let failure = bench.step("k8s.autoscaler", inputs("another")).try_plan().await.expect_err("there is one");
     assert!(failure.message.contains("tickets"), "{failure}");
 }
+
+on_both!(
+    apply_creates_once_and_deletes_what_it_made,
+    autoscaler_creates_once_and_deletes_what_it_made,
+    what_somebody_else_created_meanwhile_is_left_alone,
+    a_field_of_another_manager_is_taken_only_by_force_and_given_back,
+    two_autoscalers_on_one_workload_are_refused
+);

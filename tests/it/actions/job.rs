@@ -3,7 +3,7 @@
 use runsheet::model::outcome::{Applied, Verdict};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Cut, Trouble};
+use crate::support::{Bench, Cut, Trouble, on_both};
 
 const JOBS: &str = "/apis/batch/v1/namespaces/production/jobs";
 
@@ -13,9 +13,7 @@ fn inputs(more: Value) -> Value {
     inputs
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn it_runs_to_its_end_and_a_second_attempt_finds_the_same_job() {
-    let bench = Bench::start().await;
+async fn it_runs_to_its_end_and_a_second_attempt_finds_the_same_job(bench: Bench) {
     let step = bench.step("k8s.job", inputs(json!({})));
     let intent = step.plan().await.intent;
     let Applied::Applied { outputs } = step.apply(&intent).await else { panic!("{}", bench.log.text()) };
@@ -33,9 +31,7 @@ async fn it_runs_to_its_end_and_a_second_attempt_finds_the_same_job() {
     assert_eq!(bench.list(JOBS).await.len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_was_cut_is_found_again() {
-    let bench = Bench::start().await;
+async fn one_that_was_cut_is_found_again(bench: Bench) {
     let step = bench.step("k8s.job", inputs(json!({})));
     let intent = step.plan().await.intent;
     bench.cluster.cut(&format!("POST {JOBS}"), Cut::Before).await;
@@ -53,9 +49,7 @@ async fn one_that_was_cut_is_found_again() {
     assert_eq!(bench.list(JOBS).await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_fails_fails_the_step_and_says_what_it_said() {
-    let bench = Bench::start().await;
+async fn one_that_fails_fails_the_step_and_says_what_it_said(bench: Bench) {
     let step = bench.step("k8s.job", inputs(json!({})));
     let intent = step.plan().await.intent;
     bench.cluster.suffer(Trouble::Crash(intent.note["name"].as_str().unwrap(), 10)).await;
@@ -68,12 +62,17 @@ async fn one_that_fails_fails_the_step_and_says_what_it_said() {
     assert_eq!(bench.list(JOBS).await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_takes_too_long_is_ended_and_what_held_it_is_told() {
-    let bench = Bench::start().await;
+async fn one_that_takes_too_long_is_ended_and_what_held_it_is_told(bench: Bench) {
     let step = bench.step("k8s.job", inputs(json!({ "cpu": "1000", "timeout": "1s" })));
     let intent = step.plan().await.intent;
     let applied = step.apply(&intent).await;
     let Applied::FailedWithEffect { failure, .. } = applied else { panic!("{applied:?}") };
     assert!(failure.message.contains("DeadlineExceeded"), "{failure}");
 }
+
+on_both!(
+    it_runs_to_its_end_and_a_second_attempt_finds_the_same_job,
+    one_that_was_cut_is_found_again,
+    one_that_fails_fails_the_step_and_says_what_it_said,
+    one_that_takes_too_long_is_ended_and_what_held_it_is_told
+);

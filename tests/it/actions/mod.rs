@@ -2,9 +2,23 @@
 //!
 //! The tests know a [`crate::support::Cluster`] and nothing of the sandbox, so that they can be run against another control plane.
 
+mod admission;
+mod argocd;
+mod autoscaled;
 mod created;
+mod exec;
+mod facts;
+mod held;
 mod job;
+mod keda;
+mod late;
+mod owners;
 mod pod_http;
+mod rabbitmq_cluster;
 mod reads;
 mod refusals;
+mod replaced;
+mod resized;
+mod throttled;
+mod top;
 mod writes;

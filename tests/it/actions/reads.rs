@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Trouble, deployment};
+use crate::support::{Bench, Trouble, deployment, on_both};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/production/deployments";
 
@@ -13,9 +13,7 @@ fn problem(outputs: &Value, reason: &str) -> Option<String> {
     Some(found["message"].as_str().unwrap_or_default().to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pods_that_do_not_come_up_are_told_with_their_reason() {
-    let bench = Bench::start().await;
+async fn pods_that_do_not_come_up_are_told_with_their_reason(bench: Bench) {
     bench.create(DEPLOYMENTS, deployment("no-image", 1, "registry.example/app:missing", "10m")).await;
     bench.create(DEPLOYMENTS, deployment("too-big", 1, "registry.example/app:1", "1000")).await;
     bench.create(DEPLOYMENTS, deployment("crasher", 1, "registry.example/app:1", "10m")).await;
@@ -38,9 +36,7 @@ async fn pods_that_do_not_come_up_are_told_with_their_reason() {
     assert_eq!(status.outputs().await["complete"], false);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pods_that_a_quota_forbids_are_told_though_they_are_not_there() {
-    let bench = Bench::start().await;
+async fn pods_that_a_quota_forbids_are_told_though_they_are_not_there(bench: Bench) {
     let quota = json!({ "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "few" }, "spec": { "hard": { "pods": "3" } } });
     bench.create("/api/v1/namespaces/production/resourcequotas", quota).await;
     bench.patch(&format!("{DEPLOYMENTS}/ticket-service"), json!({ "spec": { "replicas": 6 } })).await;
@@ -50,9 +46,7 @@ async fn pods_that_a_quota_forbids_are_told_though_they_are_not_there() {
     assert_eq!(outputs["total"], 3, "{outputs:#}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_workload_reads_as_healthy_and_reading_changes_nothing() {
-    let bench = Bench::start().await;
+async fn a_healthy_workload_reads_as_healthy_and_reading_changes_nothing(bench: Bench) {
     let workload = json!({ "workload": "deployment/ticket-service" });
     let changes = bench.cluster.changes();
     let pods = bench.step("k8s.pods", workload.clone()).outputs().await;
@@ -80,9 +74,7 @@ async fn a_healthy_workload_reads_as_healthy_and_reading_changes_nothing() {
     assert_eq!(bench.cluster.changes(), changes);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pods_that_are_not_ready_get_no_requests() {
-    let bench = Bench::start().await;
+async fn pods_that_are_not_ready_get_no_requests(bench: Bench) {
     bench.cluster.suffer(Trouble::Unready("ticket-service", 1)).await;
     bench.patch(&format!("{DEPLOYMENTS}/ticket-service"), json!({ "spec": { "replicas": 3 } })).await;
     let step = bench.step("k8s.endpoints", json!({ "service": "ticket-service" }));
@@ -92,9 +84,7 @@ async fn pods_that_are_not_ready_get_no_requests() {
     step.until_outputs("all are ready", |outputs| outputs["ready"] == 3 && outputs["not_ready"] == 0).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_budget_reads_the_same_twice() {
-    let bench = Bench::start().await;
+async fn the_budget_reads_the_same_twice(bench: Bench) {
     let inputs = json!({
         "workload": "deployment/ticket-service", "replicas": 16, "pool_env": "DB_POOL_MAX",
         "database": bench.cluster.target().values["postgres"],
@@ -105,3 +95,11 @@ async fn the_budget_reads_the_same_twice() {
     assert_eq!((&first["fits"], &first["largest_pool_size"], &first["pods"]), (&json!(false), &json!(9), &json!(20)), "{first:#}");
     assert_eq!(bench.cluster.changes(), changes);
 }
+
+on_both!(
+    pods_that_do_not_come_up_are_told_with_their_reason,
+    pods_that_a_quota_forbids_are_told_though_they_are_not_there,
+    a_healthy_workload_reads_as_healthy_and_reading_changes_nothing,
+    pods_that_are_not_ready_get_no_requests,
+    the_budget_reads_the_same_twice
+);

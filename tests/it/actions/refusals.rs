@@ -3,7 +3,7 @@
 use runsheet::model::outcome::Applied;
 use serde_json::{Value, json};
 
-use crate::support::{Bench, settled};
+use crate::support::{Bench, on_both, settled};
 
 const TICKETS: &str = "/apis/apps/v1/namespaces/production/deployments/ticket-service";
 
@@ -27,9 +27,7 @@ fn writers() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_not_applied_and_says_what_was_refused() {
-    let bench = Bench::start().await;
+async fn a_refusal_is_not_applied_and_says_what_was_refused(bench: Bench) {
     let before = settled(bench.get(TICKETS).await);
     for (action, inputs, route) in writers() {
         for (status, transient) in [(403, false), (429, true), (503, true)] {
@@ -45,9 +43,14 @@ async fn a_refusal_is_not_applied_and_says_what_was_refused() {
                 other => panic!("{action}: {status}: {other:?}"),
             };
             assert_eq!(failure.transient, transient, "{action}: {status}: {failure:?}");
-            assert!(failure.message.contains("production") && (transient || failure.hint.is_some()), "{action}: {status}: {failure:?}");
+            assert!(
+                failure.message.contains(bench.cluster.namespace()) && (transient || failure.hint.is_some()),
+                "{action}: {status}: {failure:?}"
+            );
             assert_eq!(bench.cluster.changes(), changes, "{action}: {status}");
         }
     }
     assert_eq!(settled(bench.get(TICKETS).await), before);
 }
+
+on_both!(a_refusal_is_not_applied_and_says_what_was_refused);

@@ -3,28 +3,28 @@
 use runsheet::model::outcome::{Applied, Verdict};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Cut, deployment, settled};
+use crate::support::{Bench, Cut, deployment, on_both, settled};
 
 const TICKETS: &str = "/apis/apps/v1/namespaces/production/deployments/ticket-service";
 const HPA: &str = "/apis/autoscaling/v2/namespaces/production/horizontalpodautoscalers/tickets";
 const PODS: &str = "/api/v1/namespaces/production/pods";
 
 /// One action that changes an object which is there.
-struct Trial<'a> {
-    action: &'a str,
-    inputs: Value,
+pub(super) struct Trial<'a> {
+    pub(super) action: &'a str,
+    pub(super) inputs: Value,
     /// The object.
-    object: &'a str,
+    pub(super) object: &'a str,
     /// The request that has the effect.
-    route: &'a str,
-    /// What somebody else puts there afterwards, as a strategic merge patch.
-    foreign: Value,
+    pub(super) route: &'a str,
+    /// What somebody else puts there afterwards, as a merge patch.
+    pub(super) foreign: Value,
     /// Where, if that is another path than the object's.
-    foreign_path: Option<&'a str>,
+    pub(super) foreign_path: Option<&'a str>,
 }
 
 impl Trial<'_> {
-    async fn run(self, bench: &Bench) {
+    pub(super) async fn run(self, bench: &Bench) {
         let Self { action: name, object, route, .. } = self;
         let before = settled(bench.get(object).await);
         let step = bench.step(name, self.inputs.clone());
@@ -96,8 +96,7 @@ fn container(part: Value) -> Value {
     json!({ "spec": { "template": { "spec": { "containers": [container] } } } })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn scale_a_deployment() {
+async fn scale_a_deployment(bench: Bench) {
     let trial = Trial {
         action: "k8s.scale",
         inputs: json!({ "workload": "deployment/ticket-service", "replicas": 4 }),
@@ -106,12 +105,10 @@ async fn scale_a_deployment() {
         foreign: json!({ "spec": { "replicas": 5 } }),
         foreign_path: None,
     };
-    trial.run(&Bench::start().await).await;
+    trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn scale_a_stateful_set_and_a_replica_set() {
-    let bench = Bench::start().await;
+async fn scale_a_stateful_set_and_a_replica_set(bench: Bench) {
     for (kind, plural) in [("StatefulSet", "statefulsets"), ("ReplicaSet", "replicasets")] {
         let name = format!("a-{}", kind.to_lowercase());
         let mut object = deployment(&name, 1, "registry.example/app:1", "10m");
@@ -143,9 +140,7 @@ async fn with_autoscaler(bench: &Bench) {
     bench.create("/apis/autoscaling/v2/namespaces/production/horizontalpodautoscalers", object).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn scale_under_an_autoscaler_sets_its_floor() {
-    let bench = Bench::start().await;
+async fn scale_under_an_autoscaler_sets_its_floor(bench: Bench) {
     with_autoscaler(&bench).await;
     let trial = Trial {
         action: "k8s.scale",
@@ -158,8 +153,7 @@ async fn scale_under_an_autoscaler_sets_its_floor() {
     trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn set_env_sets_a_variable_and_adds_another() {
+async fn set_env_sets_a_variable_and_adds_another(bench: Bench) {
     let trial = Trial {
         action: "k8s.set_env",
         inputs: json!({ "workload": "deployment/ticket-service", "env": { "DB_POOL_MAX": 9, "EVENT": "on-sale" } }),
@@ -168,11 +162,10 @@ async fn set_env_sets_a_variable_and_adds_another() {
         foreign: container(json!({ "env": [{ "name": "DB_POOL_MAX", "value": "7" }] })),
         foreign_path: None,
     };
-    trial.run(&Bench::start().await).await;
+    trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn set_resources_by_a_rollout() {
+async fn set_resources_by_a_rollout(bench: Bench) {
     let trial = Trial {
         action: "k8s.set_resources",
         inputs: json!({ "workload": "deployment/ticket-service", "requests": { "cpu": "500m" }, "limits": { "memory": "1Gi" } }),
@@ -181,12 +174,10 @@ async fn set_resources_by_a_rollout() {
         foreign: container(json!({ "resources": { "requests": { "cpu": "300m" } } })),
         foreign_path: None,
     };
-    trial.run(&Bench::start().await).await;
+    trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn set_resources_in_place() {
-    let bench = Bench::start().await;
+async fn set_resources_in_place(bench: Bench) {
     bench.patch(TICKETS, json!({ "spec": { "replicas": 1 } })).await;
     let of_one = async || {
         let pods = bench.list(&format!("{PODS}?labelSelector=app%3Dticket-service")).await;
@@ -205,8 +196,7 @@ async fn set_resources_in_place() {
     trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn patch_sets_fields() {
+async fn patch_sets_fields(bench: Bench) {
     let trial = Trial {
         action: "k8s.patch",
         inputs: json!({
@@ -218,12 +208,10 @@ async fn patch_sets_fields() {
         foreign: json!({ "metadata": { "labels": { "tier": "back" } } }),
         foreign_path: None,
     };
-    trial.run(&Bench::start().await).await;
+    trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn autoscaler_changes_one_that_is_there() {
-    let bench = Bench::start().await;
+async fn autoscaler_changes_one_that_is_there(bench: Bench) {
     with_autoscaler(&bench).await;
     let trial = Trial {
         action: "k8s.autoscaler",
@@ -239,9 +227,7 @@ async fn autoscaler_changes_one_that_is_there() {
     trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn apply_changes_an_object_that_is_there() {
-    let bench = Bench::start().await;
+async fn apply_changes_an_object_that_is_there(bench: Bench) {
     let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "shop" }, "data": { "theirs": "1" } });
     bench.create("/api/v1/namespaces/production/configmaps", object).await;
     let trial = Trial {
@@ -255,9 +241,7 @@ async fn apply_changes_an_object_that_is_there() {
     trial.run(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_happens_once_for_each_doing() {
-    let bench = Bench::start().await;
+async fn a_restart_happens_once_for_each_doing(bench: Bench) {
     let step = bench.step("k8s.rollout_restart", json!({ "workload": "deployment/ticket-service" }));
     let intent = step.plan().await.intent;
     let route = "PATCH */deployments/ticket-service";
@@ -278,3 +262,16 @@ async fn a_restart_happens_once_for_each_doing() {
     assert!(matches!(second.apply(&intent).await, Applied::Applied { .. }));
     assert_ne!(settled(bench.get(TICKETS).await), there);
 }
+
+on_both!(
+    scale_a_deployment,
+    scale_a_stateful_set_and_a_replica_set,
+    scale_under_an_autoscaler_sets_its_floor,
+    set_env_sets_a_variable_and_adds_another,
+    set_resources_by_a_rollout,
+    set_resources_in_place,
+    patch_sets_fields,
+    autoscaler_changes_one_that_is_there,
+    apply_changes_an_object_that_is_there,
+    a_restart_happens_once_for_each_doing
+);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use runsheet::environment::KubeCall;
+use runsheet::model::catalogue::Catalogue;
 use runsheet::model::change::{Change, Swap};
 use runsheet::model::id::{RunId, StepPath};
 use runsheet::model::intent::Intent;
@@ -16,7 +17,8 @@ use runsheet::ports::action::{Action, Actions, Context, Inputs, Log, Plan};
 use serde_json::{Value, json};
 
 use super::PATIENCE;
-use super::control_plane::{Cluster, SandboxCluster};
+use super::control_plane::{Cluster, NAMESPACE, SandboxCluster};
+use super::real::{Namespace, Proxy, RealCluster};
 
 /// What was logged.
 #[derive(Default)]
@@ -41,6 +43,34 @@ impl Log for Lines {
     }
 }
 
+/// The same tests on the sandbox and on a real control plane: functions that take a [`Bench`].
+macro_rules! on_both {
+    ($($test:ident),* $(,)?) => {
+        mod sandbox {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(crate::support::Bench::sandbox().await).await;
+            })*
+        }
+        mod real_cluster {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(crate::support::Bench::real().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// What an action is tried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// The sandbox.
+    Sandbox,
+    /// A real control plane.
+    Real,
+}
+
 /// A cluster and the actions on it.
 pub struct Bench {
     /// The cluster.
@@ -52,9 +82,33 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// On a fresh cluster.
-    pub async fn start() -> Self {
-        let cluster: Box<dyn Cluster> = Box::new(SandboxCluster::start().await);
+    /// On a fresh cluster of this kind.
+    pub async fn start(on: On) -> Self {
+        match on {
+            On::Sandbox => Self::sandbox().await,
+            On::Real => Self::real().await,
+        }
+    }
+
+    /// On a fresh sandbox.
+    pub async fn sandbox() -> Self {
+        Self::on(Box::new(SandboxCluster::start().await))
+    }
+
+    /// In a fresh namespace of a real control plane.
+    pub async fn real() -> Self {
+        Self::on(Box::new(RealCluster::start().await))
+    }
+
+    /// In a fresh namespace of a real control plane, with what stands in front of it.
+    pub async fn behind_proxy() -> (Self, Arc<Proxy>, Arc<Namespace>) {
+        let cluster = RealCluster::start().await;
+        let (proxy, namespace) = (Arc::clone(cluster.proxy()), Arc::clone(cluster.own_namespace()));
+        (Self::on(Box::new(cluster)), proxy, namespace)
+    }
+
+    /// On this cluster.
+    pub fn on(cluster: Box<dyn Cluster>) -> Self {
         let connections = cluster.connections();
         let client = connections.kube_client().expect("a client of the cluster");
         Self { actions: Actions::new(runsheet::actions::builtin(&connections)), client, cluster, log: Arc::default() }
@@ -62,7 +116,22 @@ impl Bench {
 
     /// An action with its inputs, as a step of its own.
     pub fn step(&self, action: &str, inputs: Value) -> Step<'_> {
-        let action = Arc::clone(self.actions.get(action).expect("an action"));
+        self.step_of(&self.actions, action, inputs)
+    }
+
+    /// The same as another account than the administrator.
+    pub fn step_as(&self, account: &str, action: &str, inputs: Value) -> Step<'_> {
+        let actions = Actions::new(runsheet::actions::builtin(&self.cluster.connections_as(account)));
+        self.step_of(&actions, action, inputs)
+    }
+
+    /// What there is to know about every action.
+    pub fn catalogue(&self) -> Catalogue {
+        self.actions.catalogue()
+    }
+
+    fn step_of(&self, actions: &Actions, action: &str, inputs: Value) -> Step<'_> {
+        let action = Arc::clone(actions.get(action).expect("an action"));
         // From the end: the first digits of an id are its time.
         let key: String = RunId::generate().to_string().chars().rev().filter(char::is_ascii_hexdigit).collect();
         let cx = Context {
@@ -79,9 +148,14 @@ impl Bench {
         Step { bench: self, action, cx, inputs: Inputs(inputs) }
     }
 
+    /// A path with the cluster's own namespace.
+    fn here(&self, path: &str) -> String {
+        path.replace(&format!("/namespaces/{NAMESPACE}"), &format!("/namespaces/{}", self.cluster.namespace()))
+    }
+
     /// An object as it is.
     pub async fn get(&self, path: &str) -> Option<Value> {
-        let reply = KubeCall::get(path, PATIENCE).send(&self.client).await.expect("an answer");
+        let reply = KubeCall::get(self.here(path), PATIENCE).send(&self.client).await.expect("an answer");
         match reply.status {
             404 => None,
             200 => Some(reply.body),
@@ -89,12 +163,47 @@ impl Bench {
         }
     }
 
+    /// A request as it is; the status and the answer.
+    pub async fn ask(&self, method: Method, path: &str, media: &'static str, body: Value) -> (u16, Value) {
+        let call = KubeCall { method, path: self.here(path), body: Some((media, body)), timeout: PATIENCE };
+        let reply = call.send(&self.client).await.expect("an answer");
+        (reply.status, reply.body)
+    }
+
+    /// Applies (server-side) as this manager does, which takes what it wants.
+    pub async fn apply_as(&self, manager: &str, path: &str, object: Value) -> Value {
+        let path = format!("{path}?fieldManager={manager}&force=true");
+        let (status, body) = self.ask(Method::PATCH, &path, "application/apply-patch+yaml", object).await;
+        assert!((200..300).contains(&status), "{path}: {status}: {body}");
+        body
+    }
+
+    /// Deletes an object and makes another under its name, which is as it was.
+    pub async fn make_anew(&self, object: &str) {
+        let was = self.get(object).await.expect("an object");
+        self.delete(object).await;
+        let metadata = &was["metadata"];
+        let mut anew = json!({ "apiVersion": was["apiVersion"], "kind": was["kind"], "metadata": { "name": metadata["name"], "labels": metadata["labels"] } });
+        for part in ["spec", "data"] {
+            if !was[part].is_null() {
+                anew[part] = was[part].clone();
+            }
+        }
+        self.create(object.rsplit_once('/').expect("a collection").0, anew).await;
+    }
+
+    /// Deletes an object as somebody else does, and waits until it is gone.
+    pub async fn delete(&self, object: &str) {
+        self.write(Method::DELETE, object, "application/json", json!({ "propagationPolicy": "Background" })).await;
+        self.until("it is gone", || async { self.get(object).await.is_none().then_some(()) }).await;
+    }
+
     /// Writes as somebody else does.
     #[track_caller]
     pub fn write<'a>(&'a self, method: Method, path: &'a str, media: &'static str, body: Value) -> impl Future<Output = Value> + 'a {
         let at = std::panic::Location::caller();
         async move {
-            let path_with_owner = format!("{path}?fieldManager=somebody-else");
+            let path_with_owner = format!("{}?fieldManager=somebody-else", self.here(path));
             let call = KubeCall { method: method.clone(), path: path_with_owner, body: Some((media, body)), timeout: PATIENCE };
             let reply = call.send(&self.client).await.expect("an answer");
             assert!((200..300).contains(&reply.status), "{at}: {method} {path}: {}: {}", reply.status, reply.body);
@@ -108,10 +217,12 @@ impl Bench {
         self.write(Method::POST, collection, "application/json", object)
     }
 
-    /// Changes an object as somebody else does, by a strategic merge patch.
+    /// Changes an object as somebody else does, by a strategic merge patch; an object of a definition (CRD), which knows none, by a merge patch.
     #[track_caller]
     pub fn patch<'a>(&'a self, path: &'a str, patch: Value) -> impl Future<Output = Value> + 'a {
-        self.write(Method::PATCH, path, "application/strategic-merge-patch+json", patch)
+        let custom = path.starts_with("/apis/keda.sh/");
+        let media = if custom { "application/merge-patch+json" } else { "application/strategic-merge-patch+json" };
+        self.write(Method::PATCH, path, media, patch)
     }
 
     /// The objects of a list.

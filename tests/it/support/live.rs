@@ -140,6 +140,16 @@ impl Live {
         self.signal(Signal::INT);
     }
 
+    /// SIGSTOP: it stands still, as on a machine that sleeps.
+    pub fn suspend(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);

@@ -4,15 +4,18 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::actions::kubernetes::namespace;
 use crate::actions::kubernetes::object::{ObjectName, kind_word};
+use crate::actions::kubernetes::permissions::{Asking, On};
+use crate::actions::kubernetes::{argocd, namespace};
 use crate::actions::support::{DurationText, parse};
 use crate::environment::KUBERNETES;
+use crate::model::by_hand::variables_in;
 use crate::model::change::ObjectRef;
 use crate::model::duration::Span;
 use crate::model::outcome::Failure;
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::ports::action::Inputs;
 
@@ -120,6 +123,34 @@ impl Manifest {
             _ => format!("k8s:{uid}/{}/{kind}/{}", self.namespace(Some(target)).ok()?, self.name),
         }))
     }
+}
+
+/// What a step needs that applies the input `object`.
+pub(super) fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let body = inputs.get("object").unwrap_or(&Value::Null);
+    let own = body.pointer("/metadata/namespace").filter(|own| !own.is_null() && inputs.get("namespace").is_none_or(Value::is_null));
+    let mut asking = match own {
+        Some(own) => Asking::of(&json!({ "namespace": own }), target),
+        None => Asking::of(inputs, target),
+    };
+    let kind = |field: &str| body.get(field).and_then(Value::as_str).filter(|text| variables_in(text).is_empty());
+    let (Some(version), Some(kind)) = (kind("apiVersion"), kind("kind")) else {
+        asking.untold("which kind of object it is");
+        return asking.needs();
+    };
+    let Some(on) = asking.object(&format!("{version}/{kind}/{}", text(body, "/metadata/name"))) else { return asking.needs() };
+    asking.reads("get", &on);
+    let replicas = body.pointer("/spec/replicas").is_some_and(|replicas| !replicas.is_null());
+    if replicas && ["deployments", "statefulsets", "replicasets"].iter().any(|resource| on.is(resource)) {
+        asking.add(Purpose::Reads, Extent::Where("the manifest changes the replicas"), "list", &On::autoscalers());
+        asking.add(Purpose::Reads, Extent::Where("the manifest changes the replicas, and KEDA is there"), "list", &On::scaled_objects());
+    }
+    asking.add(Purpose::Changes, Extent::Where("the object is not there yet"), "create", &on.unnamed());
+    asking.add(Purpose::Changes, Extent::Where("the object is there"), "patch", &on);
+    asking.add(Purpose::Reverts, Extent::Where("the step created the object"), "delete", &on);
+    let mut needs = asking.needs();
+    argocd::reads(&mut needs, target);
+    needs
 }
 
 /// What an object of the API leaves out: members that are null say nothing.

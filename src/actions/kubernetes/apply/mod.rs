@@ -17,10 +17,10 @@ use self::manifest::{Input, NAME};
 use self::plan::{Noted, Observed};
 use self::send::{Answer, owned, send};
 use super::api::Api;
-use super::cluster;
 use super::differences::{in_object, value_at};
 use super::field_path::FieldPath;
 use super::swap_fields::{FieldSwap, Place, swap_fields};
+use super::{argocd, cluster};
 use crate::actions::support::{output, schema};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
@@ -59,6 +59,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches,
         by_hand: self::by_hand::lines,
+        permissions: manifest::permissions,
     })
 });
 
@@ -111,13 +112,14 @@ impl Apply {
 
     async fn try_apply(&self, cx: &Context, intent: &Intent) -> Result<Applied, Failure> {
         let (noted, place, api) = self.asked(cx, intent)?;
+        argocd::tell(cx, intent);
         if let Some(created) = noted.created() {
             let done = created.create(&api).await;
             return Ok(done.map_or_else(|applied| applied, |_| Applied::Applied { outputs: noted.outputs }));
         }
         let mut tries = 0;
         loop {
-            let object = place.read(&api).await?.ok_or_else(|| place.missing())?;
+            let object = place.read_certain(&api).await?;
             match stand(&place, &object, &intent.changes)? {
                 Stand::Wanted => return Ok(Applied::Applied { outputs: noted.outputs }),
                 Stand::Foreign(message) => {
@@ -127,7 +129,10 @@ impl Apply {
                 Stand::Recorded => {}
             }
             let mut manifest = noted.manifest.clone();
-            manifest["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+            // Under a version alone the server creates what is gone; under a uid it creates nothing.
+            for guard in ["resourceVersion", "uid"] {
+                manifest["metadata"][guard] = object["metadata"][guard].clone();
+            }
             tries += 1;
             match send(&api, &place, &manifest, noted.force, false).await {
                 Ok(Answer::Object(object)) => {
@@ -150,7 +155,7 @@ impl Apply {
             _ if swaps.is_empty() => Ok(()),
             Some(created) => created.delete(&api).await,
             None => {
-                let object = place.read(&api).await?.ok_or_else(|| place.missing())?;
+                let object = place.read_certain(&api).await?;
                 let mut fields = Vec::new();
                 for Swap { field, from, to, .. } in swaps {
                     let field = path(field)?;

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use super::manifest::{Input, Manifest};
 use super::send::{Answer, Conflict, only_ours, owned, send};
 use crate::actions::kubernetes::api::Api;
+use crate::actions::kubernetes::argocd::{self, Thing};
 use crate::actions::kubernetes::created::{self, Created, EXISTS, marked};
 use crate::actions::kubernetes::differences::{Difference, differences};
-use crate::actions::kubernetes::horizontal;
-use crate::actions::kubernetes::swap_fields::Place;
+use crate::actions::kubernetes::scaler;
+use crate::actions::kubernetes::swap_fields::{Place, uid_of};
 use crate::actions::kubernetes::workload::Workload;
 use crate::actions::support::{kept, redacted};
 use crate::model::by_hand::word;
@@ -40,6 +41,9 @@ pub(super) struct Observed {
     made: Value,
     /// The autoscaler of what is applied, where the replicas would change.
     autoscaler: Option<String>,
+    /// What Argo CD will make of the differences.
+    #[serde(default)]
+    argocd: Value,
     place: Placed,
 }
 
@@ -51,17 +55,19 @@ struct Placed {
     shown: String,
     name: String,
     namespace: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<String>,
 }
 
 impl Placed {
     fn of(place: &Place) -> Self {
-        let Place { path, resource, shown, name, namespace } = place.clone();
-        Self { path, resource, shown, name, namespace }
+        let Place { path, resource, shown, name, namespace, uid } = place.clone();
+        Self { path, resource, shown, name, namespace, uid }
     }
 
     fn place(&self) -> Place {
-        let Self { path, resource, shown, name, namespace } = self.clone();
-        Place { path, resource, shown, name, namespace }
+        let Self { path, resource, shown, name, namespace, uid } = self.clone();
+        Place { path, resource, shown, name, namespace, uid }
     }
 }
 
@@ -72,6 +78,8 @@ pub(super) struct Noted {
     pub(super) manifest: Value,
     pub(super) force: bool,
     pub(super) outputs: Value,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    argocd: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     creation: Option<Creation>,
 }
@@ -111,12 +119,14 @@ pub(super) async fn observe(api: &Api, input: &Input, manifest: &Manifest, targe
         take_over: input.force,
         made: Value::Null,
         autoscaler: None,
+        argocd: Value::Null,
         place: Placed::of(&place),
     };
     let Some(mut live) = live else {
         observed.made = without_noise(created::dry_run(api, &place, manifest.body.clone()).await?);
         return Ok(observed);
     };
+    observed.place.uid = uid_of(&live).as_str().map(str::to_owned);
     let ask = |force| send(api, &place, &manifest.body, force, true);
     let refused = |trouble: Trouble| trouble.failure(place.asked("patch"));
     let mut answer = ask(input.force).await.map_err(refused)?;
@@ -133,8 +143,10 @@ pub(super) async fn observe(api: &Api, input: &Input, manifest: &Manifest, targe
     if observed.differences.iter().any(|one| one.field == "spec.replicas")
         && let Ok(workload) = place.shown.parse::<Workload>()
     {
-        observed.autoscaler = horizontal::of_workload(api, &workload, &place.namespace).await?.map(|one| one.name);
+        observed.autoscaler = scaler::of_workload(api, &workload, &place.namespace).await?.map(|one| one.name().to_string());
     }
+    let fields = observed.differences.iter().map(|one| one.field.as_str());
+    observed.argocd = argocd::foretell(api, target, Thing::of(&live), fields).await?;
     if let Some(metadata) = live.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
@@ -169,8 +181,8 @@ pub(super) fn plan(
         return Err(owned(&place, &observed.conflicts));
     }
     if let Some(autoscaler) = &observed.autoscaler {
-        return Err(Failure::permanent(format!("the manifest sets `spec.replicas` of {place}, which the autoscaler {autoscaler} owns"))
-            .hint("leave `spec.replicas` out of the manifest; `k8s.scale` raises the autoscaler's floor"));
+        return Err(Failure::permanent(format!("the manifest sets `spec.replicas` of {place}, which {autoscaler} owns"))
+            .hint("leave `spec.replicas` out of the manifest; `k8s.scale` raises the floor of what owns them"));
     }
     let object = manifest.object_ref(target).ok_or_else(|| Failure::permanent(format!("{place} cannot be named in the ledger")))?;
     let changes: Vec<Change> = if observed.exists {
@@ -191,6 +203,7 @@ pub(super) fn plan(
     if changes.is_empty() {
         return Ok(Plan { intent: Intent::default(), unchanged: Some(outputs) });
     }
+    let told = argocd::judge(&json!({ argocd::ARGOCD: observed.argocd }), &changes)?;
     let body = if observed.exists { manifest.body.clone() } else { marked(manifest.body.clone(), mark) };
     let place_args = if place.namespace.is_empty() { String::new() } else { format!(" -n {}", place.namespace) };
     let force = if observed.take_over { " --force-conflicts" } else { "" };
@@ -207,7 +220,7 @@ pub(super) fn plan(
         vec![format!("kubectl delete {}{place_args}", place.shown)]
     };
     let creation = (!observed.exists).then(|| Creation { made: marked(observed.made, mark), mark: mark.to_owned() });
-    let note = Noted { place: observed.place, manifest: body, force: observed.take_over, outputs, creation };
+    let note = Noted { place: observed.place, manifest: body, force: observed.take_over, outputs, argocd: told, creation };
     let intent = Intent {
         prior: Value::Null,
         changes,

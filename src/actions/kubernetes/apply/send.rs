@@ -45,7 +45,7 @@ pub(super) async fn send(api: &Api, place: &Place, manifest: &Value, force: bool
             conflicts if conflicts.is_empty() => Err(Trouble::of(&reply, &*api.log)),
             conflicts => Ok(Answer::Conflicts(conflicts)),
         },
-        _ => Err(Trouble::of(&reply, &*api.log)),
+        _ => Err(api.refused(&reply).await),
     }
 }
 

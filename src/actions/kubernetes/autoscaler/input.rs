@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::state::Observed;
 use crate::actions::kubernetes::horizontal::{self, CEILING, FLOOR};
 use crate::actions::kubernetes::namespace;
+use crate::actions::kubernetes::scaler;
 use crate::actions::kubernetes::workload::{Kind, Workload, is_name};
 use crate::actions::support::{DurationText, parse, whole};
 use crate::model::duration::Span;
@@ -143,6 +144,9 @@ impl Input {
         }
         if let Some(scaled_object) = &observed.scaled_object {
             return Some(horizontal::of_keda(name, scaled_object));
+        }
+        if let Some(scaled_object) = &observed.keda {
+            return Some(scaler::of_keda(name, workload, scaled_object));
         }
         if let (Some(scales), false) = (&observed.scales, observed.ours) {
             return Some(

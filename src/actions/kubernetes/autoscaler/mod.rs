@@ -17,9 +17,12 @@ use self::input::{Input, NAME};
 use self::plan::Noted;
 use self::state::{Observed, observe};
 use super::api::Api;
+use super::argocd;
 use super::followed::{Between, followed};
 use super::horizontal;
+use super::permissions::{Asking, On, text};
 use super::pod_count::PodCount;
+use super::scaler::{self, Kind, ScalerName};
 use super::swap_fields::{FieldSwap, Place, back, forth, swap_fields};
 use super::workload::Workload;
 use super::workload_state::WorkloadState;
@@ -30,6 +33,7 @@ use crate::model::catalogue::ActionEntry;
 use crate::model::change::{ObjectRef, Swap};
 use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
@@ -61,6 +65,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches,
         by_hand: self::by_hand::lines,
+        permissions,
     })
 });
 
@@ -74,6 +79,25 @@ fn touches(inputs: &Value, target: Option<&TargetSpec>) -> Vec<ObjectRef> {
     objects().map(Vec::from).unwrap_or_default()
 }
 
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    if let Some(workload) = asking.workload(inputs) {
+        asking.reads("get", &workload);
+    }
+    let any = On::autoscalers();
+    let own = text(inputs, "name").map_or_else(On::autoscalers, |name| any.clone().named(name));
+    asking.reads("list", &any);
+    asking.add(Purpose::Reads, Extent::Where("KEDA is there"), "list", &On::scaled_objects());
+    asking.reads("get", &own);
+    asking.add(Purpose::Changes, Extent::Where("there is no autoscaler of this name yet"), "create", &any);
+    asking.add(Purpose::Changes, Extent::Where("there is an autoscaler of this name"), "patch", &own);
+    asking.add(Purpose::Reverts, Extent::Where("the step created the autoscaler"), "delete", &own);
+    asking.reverts("list", &On::pods());
+    let mut needs = asking.needs();
+    argocd::reads(&mut needs, target);
+    needs
+}
+
 impl Autoscaler {
     pub(super) fn new(connections: Arc<Connections>) -> Self {
         Self { connections }
@@ -81,12 +105,13 @@ impl Autoscaler {
 
     fn asked(&self, cx: &Context, intent: &Intent) -> Result<(Noted, Place, Api), Failure> {
         let noted = Noted::of(intent)?;
-        let place = horizontal::place(&noted.namespace, &noted.name);
+        let place = horizontal::place(&noted.namespace, &noted.name).of(intent);
         Ok((noted, place, Api::new(&self.connections, cx)?))
     }
 
     async fn try_apply(&self, cx: &Context, intent: &Intent) -> Result<Applied, Failure> {
         let (noted, place, api) = self.asked(cx, intent)?;
+        argocd::tell(cx, intent);
         for missing in &noted.without_requests {
             cx.log.line(&format!(
                 "no request for {missing}: a utilisation is a percentage of the request, so this metric will have no value"
@@ -95,10 +120,12 @@ impl Autoscaler {
         let done = match noted.created() {
             Some(created) => {
                 // Somebody else's on the same workload would fight ours.
-                if let Some(other) =
-                    horizontal::of_workload(&api, &noted.workload, &noted.namespace).await?.filter(|one| one.name != noted.name)
-                {
-                    return Err(plan::another(&noted, &other.name));
+                match scaler::of_workload(&api, &noted.workload, &noted.namespace).await?.map(|one| one.name()) {
+                    Some(ScalerName { kind: Kind::ScaledObject, name }) => {
+                        return Err(scaler::of_keda(&noted.name, &noted.workload, &name));
+                    }
+                    Some(ScalerName { name, .. }) if name != noted.name => return Err(plan::another(&noted, &name)),
+                    _ => {}
                 }
                 created.create(&api).await
             }
@@ -126,7 +153,7 @@ impl Action for Autoscaler {
 
     async fn observe(&self, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
         let (input, namespace) = Input::of(inputs, cx.target.as_ref())?;
-        let observed = observe(&Api::new(&self.connections, cx)?, &input, &namespace).await?;
+        let observed = observe(&Api::new(&self.connections, cx)?, &input, &namespace, cx.target.as_ref()).await?;
         Ok(json!(observed))
     }
 
@@ -205,7 +232,7 @@ impl Action for Autoscaler {
         let least = if noted.created().is_some() { most } else { noted.min_before };
         let pods = PodCount::of(&api, namespace, &noted.selector).await?;
         let wanted = Between { least: u64::try_from(least).unwrap_or(0), most: u64::try_from(most).unwrap_or(0) };
-        Ok(followed(&workload.to_string(), Some(&state), &pods, wanted, object.as_ref()))
+        Ok(followed(&workload.to_string(), Some(&state), &pods, wanted, object.as_ref().map(horizontal::what_holds).as_deref()))
     }
 }
 

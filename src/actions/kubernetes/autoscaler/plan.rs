@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::input::Input;
 use super::state::Observed;
+use crate::actions::kubernetes::argocd;
 use crate::actions::kubernetes::created::{Created, EXISTS, marked};
 use crate::actions::kubernetes::horizontal::{self, CEILING, FLOOR};
+use crate::actions::kubernetes::object_ref;
 use crate::actions::kubernetes::workload::Workload;
 use crate::actions::support::kept;
 use crate::model::by_hand::word;
@@ -32,7 +34,12 @@ pub(super) struct Noted {
     pub(super) max_before: i64,
     pub(super) replicas_before: i64,
     pub(super) outputs: Value,
+    /// The autoscaler that is changed; null where one is created.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    uid: Value,
     pub(super) without_requests: Vec<String>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    argocd: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     creation: Option<Creation>,
 }
@@ -86,8 +93,7 @@ pub(super) fn plan(target: &TargetSpec, input: &Input, observed: &Observed, mark
             json!({ "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": { "name": name, "namespace": namespace }, "spec": observed.wanted.get("spec").ok_or_else(unobserved)? }),
             mark,
         );
-        let change =
-            Change { object, field: EXISTS.to_owned(), label: format!("autoscaler {name}"), prior: Value::Null, after: json!(name) };
+        let change = Change { object, field: EXISTS.to_owned(), label: "autoscaler".to_owned(), prior: Value::Null, after: json!(name) };
         (Some(Creation { manifest, made, mark: mark.to_owned() }), vec![change])
     };
     let spec = observed.wanted.get("spec").unwrap_or(&observed.wanted);
@@ -105,6 +111,12 @@ pub(super) fn plan(target: &TargetSpec, input: &Input, observed: &Observed, mark
     }
     let workload = &input.workload;
     let replicas_before = observed.replicas.unwrap_or(0);
+    let judged = if creation.is_some() {
+        vec![replicas(target, workload, namespace, replicas_before).ok_or_else(unobserved)?]
+    } else {
+        changes.clone()
+    };
+    let told = argocd::judge(&json!({ argocd::ARGOCD: observed.argocd }), &judged)?;
     let (by_hand, undo_by_hand) = match &creation {
         Some(creation) => (
             vec![format!("printf '%s' {} | kubectl create -n {namespace} -f -", word(&json!(creation.manifest.to_string())))],
@@ -127,7 +139,9 @@ pub(super) fn plan(target: &TargetSpec, input: &Input, observed: &Observed, mark
         max_before: observed.max.unwrap_or(0),
         replicas_before,
         outputs,
+        uid: observed.uid.clone(),
         without_requests: observed.without_requests.clone(),
+        argocd: told,
         creation,
     };
     let intent = Intent {
@@ -142,6 +156,12 @@ pub(super) fn plan(target: &TargetSpec, input: &Input, observed: &Observed, mark
         undo_by_hand,
     };
     Ok(Plan { intent, unchanged: None })
+}
+
+/// What an autoscaler that is created changes from then on.
+fn replicas(target: &TargetSpec, workload: &Workload, namespace: &str, replicas: i64) -> Option<Change> {
+    let object = object_ref(target, namespace, workload)?;
+    Some(Change { object, field: "spec.replicas".to_owned(), label: "replicas".to_owned(), prior: json!(replicas), after: Value::Null })
 }
 
 fn changes(object: &crate::model::change::ObjectRef, observed: &Observed) -> Vec<Change> {

@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 
 use super::input::Input;
 use crate::actions::kubernetes::api::{Api, asked};
+use crate::actions::kubernetes::argocd::{self, Thing};
 use crate::actions::kubernetes::created;
 use crate::actions::kubernetes::field_path::FieldPath;
-use crate::actions::kubernetes::horizontal::{self, Horizontal};
-use crate::actions::kubernetes::swap_fields::with_manager;
+use crate::actions::kubernetes::horizontal::{self, CEILING, FLOOR, Horizontal};
+use crate::actions::kubernetes::scaled_object;
+use crate::actions::kubernetes::swap_fields::{uid_of, with_manager};
 use crate::actions::kubernetes::workload_state::WorkloadState;
 use crate::model::outcome::Failure;
+use crate::model::run::TargetSpec;
 
 /// What was observed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,6 +26,8 @@ pub(super) struct Observed {
     pub(super) namespace: String,
     /// Whether the autoscaler is there.
     pub(super) exists: bool,
+    /// Its uid.
+    pub(super) uid: Value,
     pub(super) min: Option<i64>,
     pub(super) max: Option<i64>,
     pub(super) current: i64,
@@ -37,6 +42,8 @@ pub(super) struct Observed {
     pub(super) ours: bool,
     /// KEDA's object that made it.
     pub(super) scaled_object: Option<String>,
+    /// KEDA's object that scales the workload.
+    pub(super) keda: Option<String>,
     /// Other autoscalers of the workload.
     pub(super) others: Vec<String>,
     /// The workload's replicas; null where there is no such workload.
@@ -45,12 +52,14 @@ pub(super) struct Observed {
     pub(super) selector: String,
     /// Containers without a request that a metric needs: `app: memory`.
     pub(super) without_requests: Vec<String>,
+    /// What Argo CD will make of it: of the four fields, or of the workload's replicas where the autoscaler is to be created.
+    pub(super) argocd: Value,
     /// What the server makes of what is wanted: the whole object where it is to be created, the four fields where it is there.
     pub(super) wanted: Value,
 }
 
 /// Reads it all.
-pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result<Observed, Failure> {
+pub(super) async fn observe(api: &Api, input: &Input, namespace: &str, target: Option<&TargetSpec>) -> Result<Observed, Failure> {
     let workload = &input.workload;
     let read = match api.get(&workload.path(namespace)).await {
         Ok(object) => Some(object),
@@ -66,7 +75,9 @@ pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result
     let all = horizontal::list(api, namespace).await?;
     let own = all.iter().find(|one| one.name == input.name);
     let others = all.iter().filter(|one| one.name != input.name && one.scales(workload)).map(|one| one.name.clone()).collect();
+    let keda = scaled_object::list(api, namespace).await?.into_iter().find(|one| one.scales(workload)).map(|one| one.name);
     let mut observed = Observed {
+        keda,
         name: input.name.clone(),
         namespace: namespace.to_owned(),
         others,
@@ -77,6 +88,7 @@ pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result
     if let Some(one) = own {
         let shown = one.shown();
         observed.exists = true;
+        observed.uid = uid_of(&one.object);
         (observed.min, observed.max) = (Some(one.min), Some(one.max));
         (observed.current, observed.desired) = (one.current, one.desired);
         observed.holds = shown["holds"].as_str().map(str::to_owned);
@@ -90,6 +102,12 @@ pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result
         let metrics = input.metrics().unwrap_or_else(|| observed.metrics.clone());
         observed.without_requests = without_requests(object, &metrics);
     }
+    observed.argocd = match (own, &read) {
+        (Some(one), _) => argocd::foretell(api, target, one.thing(), [FLOOR, CEILING, "spec.metrics", "spec.behavior"]).await?,
+        // What it is to set, the pods of the workload, may be the repository's.
+        (None, Some(object)) => argocd::foretell(api, target, Thing::of(object), ["spec.replicas"]).await?,
+        (None, None) => Value::Null,
+    };
     if input.refusal(&observed).is_none() {
         observed.wanted = match own {
             Some(one) => changed(api, input, one, namespace).await?,

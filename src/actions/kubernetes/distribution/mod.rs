@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use self::spread::{Node, Spread};
 use super::api::Api;
 use super::errors::Asked;
+use super::permissions::{Asking, On, of_chosen_pods};
 use super::pod_choice::{self, Chosen};
 use super::reading::{self, Reading};
 use super::workload::Workload;
@@ -24,6 +25,7 @@ use crate::environment::Connections;
 use crate::model::by_hand::ByHand;
 use crate::model::catalogue::ActionEntry;
 use crate::model::outcome::Failure;
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -65,6 +67,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         include_str!("page.md"),
         outputs,
         by_hand,
+        permissions,
     )
 });
 
@@ -75,6 +78,13 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
         "kubectl get pods{place} -l {selector} -o jsonpath='{{range .items[*]}}{{.spec.nodeName}}{{\"\\n\"}}{{end}}' | sort | uniq -c"
     );
     by_hand::lines(line.into_iter().chain([count, "kubectl get nodes -L topology.kubernetes.io/zone".to_owned()]))
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    of_chosen_pods(&mut asking, inputs);
+    asking.add(Purpose::Reads, Extent::Without("zones, and nodes without a pod"), "list", &On::nodes());
+    asking.needs()
 }
 
 #[async_trait]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::errors::Asked;
+use super::permissions::{Asking, On, text};
 use super::reading::{self, Reading};
 use super::workload::is_name;
 use super::{by_hand, pages};
@@ -20,6 +21,7 @@ use crate::environment::Connections;
 use crate::model::by_hand::{ByHand, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::outcome::Failure;
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -67,7 +69,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             "the endpoints, at most 50, those that are not ready first: `address`, `ready`, `serving`, `terminating`, `pod`, `node`, `zone`",
         ),
     ];
-    reading::entry::<Input>(NAME, "Tell which pods a Service sends requests to", include_str!("page.md"), outputs, by_hand)
+    reading::entry::<Input>(NAME, "Tell which pods a Service sends requests to", include_str!("page.md"), outputs, by_hand, permissions)
 });
 
 fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
@@ -134,6 +136,15 @@ fn merged(slices: Vec<Value>) -> (Vec<Endpoint>, Vec<Value>) {
         }
     }
     (endpoints.into_values().collect(), ports)
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    let services = On::any("", "services");
+    asking.reads("get", &text(inputs, "service").map_or_else(|| services.clone(), |name| services.clone().named(name)));
+    asking.reads("list", &On::any("discovery.k8s.io", "endpointslices"));
+    asking.add(Purpose::Reads, Extent::Where("no endpoint is ready"), "list", &On::pods());
+    asking.needs()
 }
 
 #[async_trait]

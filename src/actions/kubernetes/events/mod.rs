@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use self::view::{Event, grouped};
 use super::api::Api;
 use super::errors::Asked;
+use super::permissions::{Asking, On, text};
 use super::pod_choice::Chosen;
 use super::reading::{self, Reading};
 use super::workload::{Kind, Workload, is_name};
@@ -26,6 +27,7 @@ use crate::model::by_hand::{ByHand, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::duration::Span;
 use crate::model::outcome::Failure;
+use crate::model::permission::Needs;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -123,7 +125,14 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         output("truncated", "boolean", "whether `events` leaves some out"),
         output("events", "list", "the events, the newest first: `last` (a time), `count`, `type`, `reason`, `object`, `message`"),
     ];
-    reading::entry::<Input>(NAME, "Read the cluster's events of an object or a workload", include_str!("page.md"), outputs, by_hand)
+    reading::entry::<Input>(
+        NAME,
+        "Read the cluster's events of an object or a workload",
+        include_str!("page.md"),
+        outputs,
+        by_hand,
+        permissions,
+    )
 });
 
 fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
@@ -135,6 +144,23 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     let only = given("workload").and_then(Value::as_str).and_then(|workload| workload.split_once('/'));
     let only = only.map(|(_, name)| format!(" | grep -F -- {}", word(&json!(name)))).unwrap_or_default();
     by_hand::lines([format!("kubectl events{place}{of}{types}{only}")])
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    if let Some(workload) = asking.workload(inputs) {
+        asking.reads("get", &workload);
+        asking.reads("list", &On::pods());
+        if workload.is("deployments") {
+            asking.reads("list", &On::any("apps", "replicasets"));
+        }
+    }
+    let of_the_cluster = |kind: &str| matches!(kind, "node" | "Node" | "namespace" | "Namespace");
+    if text(inputs, "object").and_then(|text| text.split_once('/')).is_some_and(|(kind, _)| of_the_cluster(kind)) {
+        asking = Asking::within(Some("default"));
+    }
+    asking.reads("list", &On::any("", "events"));
+    asking.needs()
 }
 
 /// The objects that events are asked of.
@@ -245,7 +271,8 @@ impl Reading for EventsReading {
 
 fn outputs(events: &[Event], age: Span, limit: usize) -> Value {
     let warnings: Vec<&Event> = events.iter().filter(|event| event.kind == "Warning").collect();
-    let mut summary = format!("{} events in the last {age}, {} warnings", events.len(), warnings.len());
+    let many = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let mut summary = format!("{} in the last {age}, {}", many(events.len(), "event"), many(warnings.len(), "warning"));
     let mut reasons: Vec<&str> = warnings.iter().map(|event| event.reason.as_str()).collect();
     reasons.sort_unstable();
     reasons.dedup();

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::object::{Found, ObjectName};
+use super::permissions::of_object;
 use super::{by_hand, cluster};
 use crate::actions::support::{output, parse, redacted, schema};
 use crate::environment::Connections;
@@ -58,6 +59,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: touches_nothing,
         by_hand,
+        permissions: of_object,
     })
 });
 

@@ -9,9 +9,12 @@ pub(super) use self::holds::what_holds;
 use serde_json::{Value, json};
 
 use super::api::Api;
+use super::argocd::Thing;
 use super::errors::Asked;
+use super::field_path::FieldPath;
+use super::managed;
 use super::pages;
-use super::swap_fields::Place;
+use super::swap_fields::{Place, uid_of};
 use super::workload::Workload;
 use crate::model::change::ObjectRef;
 use crate::model::outcome::Failure;
@@ -86,18 +89,30 @@ impl Horizontal {
         owned.or_else(|| marked("labels")).or_else(|| marked("annotations"))
     }
 
+    /// The object with its kind, which a list leaves out.
+    pub(super) fn thing(&self) -> Thing<'_> {
+        Thing { group: "autoscaling", kind: "HorizontalPodAutoscaler", object: &self.object }
+    }
+
     /// What observers see of it.
     pub(super) fn shown(&self) -> Value {
         json!({
+            "kind": "HorizontalPodAutoscaler",
             "name": self.name,
+            "uid": uid_of(&self.object),
             "min": self.min,
             "max": self.max,
             "current": self.current,
             "desired": self.desired,
             "holds": what_holds(&self.object),
             "scaled_object": self.scaled_object(),
+            "applied_by": floor().map(|floor| managed::applied_by(&self.object, &[floor])),
         })
     }
+}
+
+fn floor() -> Option<FieldPath> {
+    FLOOR.parse().ok()
 }
 
 /// The controller that owns an object: kind and name.
@@ -124,16 +139,14 @@ pub(super) async fn names(api: &Api, namespace: &str, kind: &str, name: &str) ->
     Ok(list(api, namespace).await?.into_iter().filter(|one| one.names(kind, name)).map(|one| one.name).collect())
 }
 
-/// The autoscaler of a workload.
+/// The one of several that there may be.
 ///
 /// # Errors
-/// A read that failed; more than one, which are named.
-pub(super) async fn of_workload(api: &Api, workload: &Workload, namespace: &str) -> Result<Option<Horizontal>, Failure> {
-    let mut found: Vec<Horizontal> = list(api, namespace).await?.into_iter().filter(|one| one.scales(workload)).collect();
+/// More than one, which are named; `place` is what they scale.
+pub(super) fn only(mut found: Vec<Horizontal>, place: &str) -> Result<Option<Horizontal>, Failure> {
     if found.len() > 1 {
         let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
-        let message =
-            format!("{} autoscalers scale {workload} in namespace {namespace}, against each other: {}", found.len(), names.join(", "));
+        let message = format!("{} autoscalers scale {place}, against each other: {}", found.len(), names.join(", "));
         return Err(Failure::permanent(message).hint("leave one of them: `kubectl delete hpa NAME`"));
     }
     Ok(found.pop())
@@ -152,6 +165,7 @@ pub(super) fn place(namespace: &str, name: &str) -> Place {
         shown: format!("hpa/{name}"),
         name: name.to_owned(),
         namespace: namespace.to_owned(),
+        uid: None,
     }
 }
 
@@ -166,7 +180,7 @@ pub(super) fn of_keda(name: &str, scaled_object: &str) -> Failure {
     Failure::permanent(format!(
         "the autoscaler {name} belongs to KEDA's ScaledObject {scaled_object}, which puts back whatever is changed in it"
     ))
-    .hint(format!("change `minReplicaCount` and `maxReplicaCount` of scaledobject/{scaled_object} instead"))
+    .hint(format!("change `minReplicaCount` and `maxReplicaCount` of scaledobject/{scaled_object} instead (`k8s.keda`)"))
 }
 
 #[cfg(test)]

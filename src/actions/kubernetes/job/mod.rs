@@ -22,6 +22,7 @@ use self::state::{End, JobState};
 use super::api::Api;
 use super::created::{Created, mark_of};
 use super::errors::Asked;
+use super::permissions::{Asking, On, text};
 use super::swap_fields::Place;
 use super::{cluster, namespace};
 use crate::actions::support::{kept, output, schema, within};
@@ -32,6 +33,7 @@ use crate::model::change::ObjectRef;
 use crate::model::duration::Span;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
@@ -75,6 +77,7 @@ fn place(namespace: &str, name: &str) -> Place {
         shown: format!("job/{name}"),
         name: name.to_owned(),
         namespace: namespace.to_owned(),
+        uid: None,
     }
 }
 
@@ -99,6 +102,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches,
         by_hand: self::by_hand::lines,
+        permissions,
     })
 });
 
@@ -111,6 +115,22 @@ fn touches(inputs: &Value, target: Option<&TargetSpec>) -> Vec<ObjectRef> {
         Some(ObjectRef(format!("k8s:{uid}/{namespace}/job/{}", text("name")?)))
     };
     object().into_iter().collect()
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    const LOG: Extent = Extent::Without("what its pod said");
+    let mut asking = Asking::of(inputs, target);
+    let jobs = On::any("batch", "jobs");
+    asking.reads("get", &jobs);
+    asking.changes("create", &jobs);
+    if inputs.get("from").is_some_and(|from| !from.is_null()) {
+        let cron_jobs = On::any("batch", "cronjobs");
+        let name = text(inputs, "from").and_then(|from| from.strip_prefix("cronjob/"));
+        asking.reads("get", &name.map_or_else(|| cron_jobs.clone(), |name| cron_jobs.clone().named(name)));
+    }
+    asking.add(Purpose::Reads, LOG, "list", &On::pods());
+    asking.add(Purpose::Reads, LOG, "get", &On::pods().part("log"));
+    asking.needs()
 }
 
 impl Job {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::errors::{Asked, Trouble};
+use super::permissions::{Asking, On, of_chosen_pods, text};
 use super::pod_choice::Chosen;
 use super::reading::{self, Reading};
 use super::workload::{Workload, is_name};
@@ -23,6 +24,7 @@ use crate::model::by_hand::{ByHand, quoted, variables_in, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::duration::Span;
 use crate::model::outcome::Failure;
+use crate::model::permission::Needs;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -104,7 +106,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         output("pods", "list", "the pods: `pod`, `container`, `lines` (how many), `error` (null where it was read); at most 20"),
         output("truncated", "boolean", "whether `lines` or `pods` leaves something out"),
     ];
-    reading::entry::<Input>(NAME, "Read the last lines of the logs of pods", include_str!("page.md"), outputs, by_hand)
+    reading::entry::<Input>(NAME, "Read the last lines of the logs of pods", include_str!("page.md"), outputs, by_hand, permissions)
 });
 
 fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
@@ -129,6 +131,19 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     let (line, selector) = by_hand::selector(inputs, target);
     let logs = format!("kubectl logs{place} -l {selector} --prefix --max-log-requests={MOST_PODS}{options}");
     by_hand::lines(line.into_iter().chain([logs]))
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    let mut pods = On::pods();
+    if by_hand::given(inputs, "pod").is_some() {
+        pods = text(inputs, "pod").map_or_else(On::pods, |name| On::pods().named(name));
+        asking.reads("get", &pods);
+    } else {
+        of_chosen_pods(&mut asking, inputs);
+    }
+    asking.reads("get", &pods.part("log"));
+    asking.needs()
 }
 
 /// A pod, and the container that is meant.

@@ -15,11 +15,14 @@ use serde_json::{Map, Value, json};
 
 use self::fields::{live, settable};
 use super::api::Api;
+use super::argocd::{self, ARGOCD, Thing};
 use super::field_path::FieldPath;
+use super::managed;
 use super::object::ObjectName;
+use super::permissions::{Asking, On};
 use super::standing::{Stands, Together, field};
-use super::swap_fields::{Judged, Place, apply, foreign, swap_judged};
-use super::{cluster, horizontal, named_ref, namespace};
+use super::swap_fields::{Judged, Place, UID, apply, foreign, swap_judged, uid_of};
+use super::{cluster, horizontal, named_ref, namespace, scaled_object};
 use crate::actions::support::{kept, output, parse, redacted, schema};
 use crate::environment::Connections;
 use crate::model::catalogue::ActionEntry;
@@ -27,6 +30,7 @@ use crate::model::change::{Change, ObjectRef, Swap};
 use crate::model::duration::Span;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
@@ -93,6 +97,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches,
         by_hand: by_hand::by_hand,
+        permissions,
     })
 });
 
@@ -102,6 +107,28 @@ fn touches(inputs: &Value, target: Option<&TargetSpec>) -> Vec<ObjectRef> {
         reference(&object, inputs.get("namespace").and_then(Value::as_str), target?).ok()
     };
     object().into_iter().collect()
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    if let Some(on) = inputs.get("object").and_then(Value::as_str).and_then(|written| asking.object(written)) {
+        asking.reads("get", &on);
+        asking.changes("patch", &on);
+    }
+    match inputs.get("set") {
+        Some(Value::Object(set)) if set.contains_key("spec.replicas") => {
+            asking.add(Purpose::Reads, Extent::Where("KEDA is there"), "list", &On::scaled_objects());
+            asking.reads("list", &On::autoscalers());
+        }
+        Some(Value::Object(_)) | None => {}
+        Some(_) => {
+            asking.add(Purpose::Reads, Extent::Where("`spec.replicas` is set, and KEDA is there"), "list", &On::scaled_objects());
+            asking.add(Purpose::Reads, Extent::Where("`spec.replicas` is set"), "list", &On::autoscalers());
+        }
+    }
+    let mut needs = asking.needs();
+    argocd::reads(&mut needs, target);
+    needs
 }
 
 fn reference(object: &ObjectName, own: Option<&str>, target: &TargetSpec) -> Result<ObjectRef, Failure> {
@@ -125,7 +152,9 @@ impl Noted {
                 shown: text("object")?,
                 name: text("name")?,
                 namespace: text("namespace")?,
-            };
+                uid: None,
+            }
+            .of(intent);
             let fields = intent.changes.iter().map(|change| Some((change.field.parse().ok()?, change.clone()))).collect::<Option<_>>()?;
             Some(Self { place, fields })
         };
@@ -206,6 +235,11 @@ impl Action for Patch {
         }
         let object = place.read(&api).await?.ok_or_else(|| place.missing())?;
         if set.iter().any(|(path, _)| path.parts() == ["spec", "replicas"]) {
+            let scaled = scaled_object::list(&api, &place.namespace).await?;
+            if let Some(owner) = scaled.iter().find(|one| one.names(input.object.kind(), &place.name)) {
+                let message = format!("spec.replicas of {place} belongs to KEDA's ScaledObject {}, which would set it back", owner.name);
+                return Err(Failure::permanent(message).hint("raise its floor: use `k8s.scale`, or `k8s.keda`"));
+            }
             let owners = horizontal::names(&api, &place.namespace, input.object.kind(), &place.name).await?;
             if let Some(owner) = owners.first() {
                 return Err(Failure::permanent(format!(
@@ -213,6 +247,11 @@ impl Action for Patch {
                 ))
                 .hint(format!("raise its floor: set `spec.minReplicas` of `hpa/{owner}`, or use `k8s.scale`")));
             }
+        }
+        if let Some(hpa) = horizontal::Horizontal::of(object.clone()).filter(|_| place.resource == horizontal::RESOURCE)
+            && let Some(scaled_object) = hpa.scaled_object()
+        {
+            return Err(horizontal::of_keda(&place.name, &scaled_object));
         }
         let (mut seen, mut names) = (Map::new(), Map::new());
         for (path, to) in &set {
@@ -226,9 +265,11 @@ impl Action for Patch {
             names.insert(path.to_string(), json!(name));
             seen.insert(name, there);
         }
+        let foretold = argocd::foretell(&api, cx.target.as_ref(), Thing::of(&object), seen.keys().map(String::as_str)).await?;
+        let applied_by = managed::applied_by(&object, set.iter().map(|(path, _)| path));
         Ok(json!({
-            "fields": seen, "names": names, "path": place.path, "resource": place.resource, "object": place.shown, "name": place.name,
-            "namespace": place.namespace,
+            "applied_by": applied_by, "fields": seen, "names": names, "path": place.path, "resource": place.resource, "object": place.shown, "name": place.name,
+            "namespace": place.namespace, "uid": uid_of(&object), ARGOCD: foretold,
         }))
     }
 
@@ -260,6 +301,7 @@ impl Action for Patch {
             let outputs = json!({ "fields": wanted, "previous_fields": prior["fields"] });
             return Ok(Plan { intent: Intent::default(), unchanged: Some(outputs) });
         }
+        let told = argocd::judge(prior, &changes)?;
         let revert = match kept(rollback) {
             Some(reason) => Revert::Keep { reason },
             None => Revert::Fields { settle: Span::seconds(60) },
@@ -277,6 +319,9 @@ impl Action for Patch {
         for key in ["path", "resource", "object", "name", "namespace"] {
             note[key] = prior.get(key).cloned().ok_or_else(unobserved)?;
         }
+        note[UID] = prior[UID].clone();
+        note[ARGOCD] = told;
+        note[managed::WARNS] = json!(managed::warning(&format!("what is changed in {}", input.object), &prior["applied_by"]));
         Ok(Plan { intent: Intent { prior: Value::Null, changes, revert, note, by_hand, undo_by_hand }, unchanged: None })
     }
 
@@ -285,6 +330,8 @@ impl Action for Patch {
             Ok(noted) => noted,
             Err(failure) => return Applied::NotApplied { failure },
         };
+        managed::warn(cx, intent);
+        argocd::tell(cx, intent);
         let object = match self.swap(cx, &noted, &noted.all()).await {
             Ok(object) => object,
             Err(applied) => return applied,

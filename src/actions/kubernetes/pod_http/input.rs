@@ -145,13 +145,7 @@ impl Input {
 
     /// The verb that access rules name.
     pub(super) fn verb(&self) -> &'static str {
-        match self.method {
-            Method::Get | Method::Head => "get",
-            Method::Post => "create",
-            Method::Put => "update",
-            Method::Patch => "patch",
-            Method::Delete => "delete",
-        }
+        verb(self.method)
     }
 
     /// The request to one pod. `key` is the step's; each pod gets one of its own.
@@ -176,6 +170,17 @@ impl Input {
             timeout: self.timeout.map_or(TIMEOUT, |span| span.0).min(left),
             most: READ,
         }
+    }
+}
+
+/// The verb that access rules name a method by.
+pub(super) fn verb(method: Method) -> &'static str {
+    match method {
+        Method::Get | Method::Head => "get",
+        Method::Post => "create",
+        Method::Put => "update",
+        Method::Patch => "patch",
+        Method::Delete => "delete",
     }
 }
 

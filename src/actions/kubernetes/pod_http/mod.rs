@@ -13,19 +13,23 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use serde::Deserialize;
 use serde_json::Value;
 
-use self::input::{Input, NAME, Port};
+use self::input::{Input, NAME, Port, verb};
 use self::outcome::{Reply, outcome, outputs};
 use super::api::Api;
+use super::permissions::{Asking, On, of_chosen_pods};
 use super::pod_choice::Chosen;
 use super::{by_hand, cluster};
+use crate::actions::http::Method;
 use crate::actions::support::{kept, output, schema};
 use crate::environment::Connections;
 use crate::model::by_hand::{ByHand, quoted, word};
 use crate::model::catalogue::{ActionEntry, touches_nothing};
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::permission::Needs;
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
@@ -66,6 +70,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: touches_nothing,
         by_hand,
+        permissions,
     })
 });
 
@@ -106,6 +111,18 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     lines
         .push(format!("for pod in $(kubectl get pods{place} -l {selector} -o jsonpath='{{.items[*].metadata.name}}'); do {request}; done"));
     by_hand::lines(lines)
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    of_chosen_pods(&mut asking, inputs);
+    let method = by_hand::given(inputs, "method").map_or(Ok(Method::default()), Method::deserialize);
+    match method {
+        Ok(method) if method.is_read() => asking.reads(verb(method), &On::pods().part("proxy")),
+        Ok(method) => asking.changes(verb(method), &On::pods().part("proxy")),
+        Err(_) => asking.untold("the method"),
+    }
+    asking.needs()
 }
 
 /// A pod that may be asked.

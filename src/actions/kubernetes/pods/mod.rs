@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use self::state::PodState;
 use super::api::Api;
+use super::by_hand::given;
 use super::errors::Asked;
+use super::permissions::{Asking, On, of_chosen_pods};
 use super::pod_choice::{self, Chosen};
 use super::reading::{self, Reading};
 use super::workload::Workload;
@@ -26,6 +28,7 @@ use crate::environment::Connections;
 use crate::model::by_hand::ByHand;
 use crate::model::catalogue::ActionEntry;
 use crate::model::outcome::Failure;
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -77,6 +80,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         include_str!("page.md"),
         outputs,
         by_hand,
+        permissions,
     )
 });
 
@@ -84,6 +88,16 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     let (line, selector) = by_hand::selector(inputs, target);
     let place = by_hand::place(inputs, target);
     by_hand::lines(line.into_iter().chain([format!("kubectl get pods{place} -l {selector} -o wide")]))
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    of_chosen_pods(&mut asking, inputs);
+    if given(inputs, "selector").is_some() {
+        let without = Extent::Without("whether pods could not be created");
+        asking.add(Purpose::Reads, without, "list", &On::any("apps", "replicasets"));
+    }
+    asking.needs()
 }
 
 #[async_trait]

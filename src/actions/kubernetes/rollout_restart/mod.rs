@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::by_hand;
 use super::field_path::FieldPath;
+use super::permissions::Asking;
 use super::pod_template::{self, place};
 use super::rollout::Rollout;
 use super::standing::{Together, field};
-use super::swap_fields::{FieldSwap, swap_fields};
+use super::swap_fields::{FieldSwap, UID, swap_fields, uid_of};
 use super::workload::{Kind, Rolling, Workload};
 use super::{cluster, namespace, object_ref};
 use crate::actions::support::{kept, output, parse, schema};
@@ -26,6 +27,7 @@ use crate::model::catalogue::ActionEntry;
 use crate::model::change::{Change, Swap};
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::permission::Needs;
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
@@ -65,6 +67,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: pod_template::touches,
         by_hand,
+        permissions,
     })
 });
 
@@ -72,6 +75,15 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     let what = format!("{}{}", by_hand::input_word(inputs, "workload"), by_hand::place(inputs, target));
     let act = vec![format!("kubectl rollout restart {what}"), format!("kubectl rollout status {what}")];
     ByHand { act, ..ByHand::default() }
+}
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    if let Some(workload) = asking.workload(inputs) {
+        asking.reads("get", &workload);
+        asking.changes("patch", &workload);
+    }
+    asking.needs()
 }
 
 fn path() -> Result<FieldPath, Failure> {
@@ -122,6 +134,7 @@ impl Action for RolloutRestart {
         let object = place.read(&Api::new(&self.connections, cx)?).await?.ok_or_else(|| place.missing())?;
         let mut observed = outputs(&workload, &object, &path()?.get(&object));
         observed["refused"] = json!(refusal(&workload, &object));
+        observed[UID] = uid_of(&object);
         Ok(observed)
     }
 
@@ -137,6 +150,7 @@ impl Action for RolloutRestart {
             let mut outputs = prior.clone();
             if let Some(map) = outputs.as_object_mut() {
                 map.shift_remove("refused");
+                map.shift_remove(UID);
             }
             return Ok(Plan { intent: Intent::default(), unchanged: Some(outputs) });
         }
@@ -152,6 +166,7 @@ impl Action for RolloutRestart {
             note: json!({
                 "workload": workload.to_string(),
                 "namespace": namespace,
+                "uid": prior[UID],
                 "says": format!("every pod of {workload} is restarted"),
             }),
             by_hand: vec![format!("kubectl rollout restart {workload} -n {namespace}")],
@@ -164,7 +179,7 @@ impl Action for RolloutRestart {
         let ready = || {
             let (workload, namespace, change) = noted(intent)?;
             let swap = FieldSwap { field: path()?, from: change.prior.clone(), to: change.after.clone() };
-            Ok((place(&workload, &namespace), workload, swap, Api::new(&self.connections, cx)?))
+            Ok((place(&workload, &namespace).of(intent), workload, swap, Api::new(&self.connections, cx)?))
         };
         let (place, workload, swap, api) = match ready() {
             Ok(ready) => ready,
@@ -179,7 +194,7 @@ impl Action for RolloutRestart {
 
     async fn verify(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
         let (workload, namespace, change) = noted(intent)?;
-        let place = place(&workload, &namespace);
+        let place = place(&workload, &namespace).of(intent);
         let Some(object) = place.read(&Api::new(&self.connections, cx)?).await? else {
             return Ok(Verdict::CannotTell { reason: format!("there is no {place} any more") });
         };
@@ -189,7 +204,7 @@ impl Action for RolloutRestart {
 
     async fn live(&self, cx: &Context, intent: &Intent) -> Result<Vec<Option<Value>>, Failure> {
         let (workload, namespace, _) = noted(intent)?;
-        let object = place(&workload, &namespace).read(&Api::new(&self.connections, cx)?).await?;
+        let object = place(&workload, &namespace).of(intent).read(&Api::new(&self.connections, cx)?).await?;
         let path = path()?;
         Ok(vec![object.map(|object| path.get(&object))])
     }

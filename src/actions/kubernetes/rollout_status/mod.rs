@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::api::Api;
 use super::by_hand;
+use super::permissions::of_workload;
 use super::pod_template::place;
 use super::rollout::Rollout;
 use super::workload::Rolling;
@@ -69,6 +70,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: touches_nothing,
         by_hand,
+        permissions: of_workload,
     })
 });
 

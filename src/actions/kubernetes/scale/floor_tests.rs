@@ -243,11 +243,11 @@ fn the_lines_for_hands_ask_whether_there_is_an_autoscaler() {
     assert_eq!(
         lines.act,
         [
-            r#"if [ -n "${AUTOSCALER_TICKET_SERVICE}" ]; then kubectl patch hpa "${AUTOSCALER_TICKET_SERVICE}" -n production --type=merge -p '{"spec":{"minReplicas":8}}'; else kubectl scale deployment/ticket-service --replicas=8 -n production; fi"#
+            r#"if [ -n "${SCALED_OBJECT_TICKET_SERVICE}" ]; then kubectl patch scaledobject "${SCALED_OBJECT_TICKET_SERVICE}" -n production --type=merge -p '{"spec":{"minReplicaCount":8}}'; elif [ -n "${AUTOSCALER_TICKET_SERVICE}" ]; then kubectl patch hpa "${AUTOSCALER_TICKET_SERVICE}" -n production --type=merge -p '{"spec":{"minReplicas":8}}'; else kubectl scale deployment/ticket-service --replicas=8 -n production; fi"#
         ]
     );
     assert_eq!(
-        lines.look[2],
+        lines.look[5],
         "REPLICAS_BEFORE_TICKET_SERVICE=$(kubectl get deployment/ticket-service -n production -o jsonpath='{.spec.replicas}')"
     );
     assert!(lines.undo[0].contains(r#"'{"spec":{"minReplicas":'"${FLOOR_BEFORE_TICKET_SERVICE}"'}}'"#), "{}", lines.undo[0]);
@@ -258,5 +258,5 @@ fn the_lines_for_hands_ask_whether_there_is_an_autoscaler() {
         "{}",
         lines.act[0]
     );
-    assert!(lines.look[2].starts_with("REPLICAS_BEFORE=$("), "{}", lines.look[2]);
+    assert!(lines.look[5].starts_with("REPLICAS_BEFORE=$("), "{}", lines.look[5]);
 }

@@ -13,7 +13,7 @@ use super::note::Noted;
 use super::variable::Variables;
 use crate::actions::kubernetes::api::Api;
 use crate::actions::kubernetes::pod_template::place;
-use crate::actions::postgres::{Question, Replacing, prove};
+use crate::actions::postgres::{Question, Replacing, Through, prove};
 use crate::environment::Connections;
 use crate::model::outcome::Failure;
 use crate::ports::action::Context;
@@ -24,6 +24,10 @@ use crate::ports::action::Context;
 pub(super) struct KeepWithin {
     /// The database: `${{ target.postgres }}`.
     database: Map<String, Value>,
+    /// What stands between the pods and the server: `pgbouncer`, the environment's (`target.pgbouncer`), or `direct`, which is meant where it is left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    through: Option<Through>,
     /// Which variable is the size; only needed where several are set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     variable: Option<String>,
@@ -90,6 +94,7 @@ impl KeepWithin {
             workload: noted.workload.to_string(),
             namespace: Some(noted.namespace.clone()),
             database: Value::Object(self.database.clone()),
+            through: self.through.unwrap_or_default(),
             replicas: None,
             maximum: if forth && wanted > before { None } else { Some(0) },
             reserve: self.reserve,

@@ -20,10 +20,14 @@ use self::keep_within::KeepWithin;
 use self::note::{Noted, noted_values};
 use self::variable::{Variables, Wanted, digest};
 use super::api::Api;
+use super::argocd::{self, ARGOCD, Thing};
+use super::field_path::FieldPath;
+use super::managed;
+use super::permissions::{Asking, On};
 use super::pod_template::{self, place};
 use super::rollout::Rollout;
-use super::standing::{Stands, Together};
-use super::swap_fields::{Judged, foreign, swap_judged};
+use super::standing::Together;
+use super::swap_fields::{Judged, UID, foreign, swap_judged, uid_of};
 use super::workload::Rolling;
 use super::{cluster, namespace, object_ref};
 use crate::actions::support::{DurationText, kept, output, parse, redacted, schema};
@@ -33,6 +37,7 @@ use crate::model::change::{Change, Swap};
 use crate::model::duration::Span;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
+use crate::model::permission::{Extent, Needs, Purpose};
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
@@ -116,8 +121,26 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: pod_template::touches,
         by_hand: by_hand::by_hand,
+        permissions,
     })
 });
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    if let Some(workload) = asking.workload(inputs) {
+        asking.reads("get", &workload);
+        asking.changes("patch", &workload);
+    }
+    if inputs.get("keep_within").is_some_and(|within| !within.is_null()) {
+        asking.reads("list", &On::autoscalers());
+        asking.add(Purpose::Reads, Extent::Where("KEDA is there"), "list", &On::scaled_objects());
+        asking.reads("list", &On::pods());
+    }
+    asking.reverts("list", &On::pods());
+    let mut needs = asking.needs();
+    argocd::reads(&mut needs, target);
+    needs
+}
 
 /// What stands in the place of a sensitive value.
 pub(super) const HIDDEN: &str = "[sensitive]";
@@ -134,7 +157,7 @@ impl SetEnv {
             Ok(api) => api,
             Err(failure) => return Applied::NotApplied { failure },
         };
-        let place = place(&noted.workload, &noted.namespace);
+        let place = noted.place();
         if let Some(keep_within) = &noted.keep_within
             && let Err(failure) = keep_within.prove(&self.connections, &api, cx, noted, swaps, input.is_some()).await
         {
@@ -206,8 +229,17 @@ impl Action for SetEnv {
         let given: Vec<&String> = input.env.iter().filter(|(_, wanted)| wanted.0.is_some()).map(|(name, _)| name).collect();
         let mut observed = json!({
             "env": env, "sensitive": sensitive, "places": places, "given": given, "container": container, "name": place.name, "namespace": namespace,
+            "uid": uid_of(&object),
         });
-        Rollout::of(input.workload.0.kind, &object).add_to(&mut observed);
+        // Whose the value is: that others gave the variable its place in the list says nothing of that.
+        let values = |name: &String| ["value", "valueFrom"].map(|part| format!("{}.{part}", variable::field(&container, name)));
+        let fields: Vec<FieldPath> = input.env.keys().flat_map(values).filter_map(|field| field.parse().ok()).collect();
+        observed["applied_by"] = json!(managed::applied_by(&object, &fields));
+        let named: Vec<String> = input.env.keys().map(|name| variable::field(&container, name)).collect();
+        observed[ARGOCD] = argocd::foretell(&api, cx.target.as_ref(), Thing::of(&object), named.iter().map(String::as_str)).await?;
+        let rollout = Rollout::of(input.workload.0.kind, &object);
+        observed["holds"] = json!((!rollout.complete).then_some(&rollout.message));
+        rollout.add_to(&mut observed);
         Ok(observed)
     }
 
@@ -267,6 +299,7 @@ impl Action for SetEnv {
             }
             return Ok(Plan { intent: Intent::default(), unchanged: Some(outputs) });
         }
+        let told = argocd::judge(prior, &changes)?;
         sensitive.retain(|name, _| changes.iter().any(|change| change.label == *name));
         let hidden: Vec<&str> = sensitive.keys().map(String::as_str).collect();
         let revert = match kept(rollback) {
@@ -284,8 +317,11 @@ impl Action for SetEnv {
             "workload": workload.to_string(),
             "namespace": namespace,
             "container": container,
+            "uid": prior[UID],
             "places": places,
             "sensitive": sensitive,
+            "warns": managed::warning(&format!("what is changed in {workload}"), &prior["applied_by"]),
+            ARGOCD: told,
             "says": format!("it changes the pods' template: every pod of {workload} is restarted, and again by a rollback"),
         });
         if let Some(budget) = &input.keep_within {
@@ -296,6 +332,8 @@ impl Action for SetEnv {
 
     async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {
         let read = || Ok((Noted::of(intent)?, Input::of(inputs, cx.target.as_ref())?.0));
+        managed::warn(cx, intent);
+        argocd::tell(cx, intent);
         match read() {
             Ok((noted, input)) => self.swap(cx, &noted, &noted_values(&noted, intent), Some(&input)).await,
             Err(failure) => Applied::NotApplied { failure },
@@ -305,7 +343,7 @@ impl Action for SetEnv {
     async fn verify(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
         let noted = Noted::of(intent)?;
         let input = Input::of(inputs, cx.target.as_ref())?.0;
-        let place = place(&noted.workload, &noted.namespace);
+        let place = noted.place();
         let Some(object) = place.read(&Api::new(&self.connections, cx)?).await? else {
             return Ok(Verdict::CannotTell { reason: format!("there is no {place} any more") });
         };
@@ -318,7 +356,7 @@ impl Action for SetEnv {
 
     async fn live(&self, cx: &Context, intent: &Intent) -> Result<Vec<Option<Value>>, Failure> {
         let noted = Noted::of(intent)?;
-        let object = place(&noted.workload, &noted.namespace).read(&Api::new(&self.connections, cx)?).await?;
+        let object = noted.place().read(&Api::new(&self.connections, cx)?).await?;
         let variables = object.as_ref().and_then(|object| Variables::of(object, &noted.container));
         let one = |change: &Change| {
             variables.as_ref().map(|variables| match noted.sensitive.contains_key(&change.label) {
@@ -352,17 +390,6 @@ impl Action for SetEnv {
     async fn followed(&self, cx: &Context, intent: &Intent) -> Result<Followed, Failure> {
         let noted = Noted::of(intent)?;
         pod_template::followed(&Api::new(&self.connections, cx)?, &noted.workload, &noted.namespace).await
-    }
-}
-
-/// How one sensitive variable stands.
-pub(super) fn sensitive_stands(name: &str, live: &Value, wanted: &Value, recorded: &str) -> Stands {
-    match wanted.as_str() {
-        Some(_) if live == wanted => Stands::Wanted,
-        Some(wanted) if digest(wanted, live) == recorded => Stands::Recorded,
-        _ => Stands::Foreign(format!(
-            "{name} is neither what it was before nor what the step gives: somebody else changed it meanwhile, and it was left alone"
-        )),
     }
 }
 

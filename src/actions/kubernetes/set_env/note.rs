@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::HIDDEN;
 use super::keep_within::KeepWithin;
-use super::variable::Variables;
-use super::{HIDDEN, sensitive_stands};
+use super::variable::{Variables, digest};
 use crate::actions::kubernetes::pod_template;
 use crate::actions::kubernetes::rollout::Rollout;
-use crate::actions::kubernetes::standing::{Together, field};
+use crate::actions::kubernetes::standing::{Stands, Together, field};
+use crate::actions::kubernetes::swap_fields::Place;
 use crate::actions::kubernetes::workload::Workload;
 use crate::model::intent::Intent;
 use crate::model::outcome::Failure;
@@ -26,6 +27,7 @@ pub(super) struct Noted {
     /// The digests of sensitive variables.
     pub(super) sensitive: BTreeMap<String, String>,
     pub(super) keep_within: Option<KeepWithin>,
+    place: Place,
 }
 
 impl Noted {
@@ -35,6 +37,7 @@ impl Noted {
         let of = |key: &str| intent.note.get(key).cloned().unwrap_or(json!({}));
         let read = || {
             Some(Self {
+                place: pod_template::place(&workload, &namespace).of(intent),
                 workload,
                 namespace,
                 container: intent.note.get("container")?.as_str()?.to_owned(),
@@ -46,6 +49,11 @@ impl Noted {
         read().ok_or_else(|| Failure::permanent("what this step recorded does not name a container's variables"))
     }
 
+    /// The very object that was planned for.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
     /// How the variables stand: those to be swapped, and the sensitive ones against what the inputs give.
     pub(super) fn together(
         &self,
@@ -53,11 +61,10 @@ impl Noted {
         swaps: &BTreeMap<String, (Value, Value)>,
         wanted: Option<impl Fn(&str) -> Value>,
     ) -> Together {
-        let place = pod_template::place(&self.workload, &self.namespace);
+        let place = &self.place;
         let plain =
             swaps.iter().map(|(name, (from, to))| field(&format!("{name} of {place}"), &variables.get(name), from, to, |a, b| a == b));
         let hidden = wanted.iter().flat_map(|wanted| {
-            let place = &place;
             self.sensitive
                 .iter()
                 .map(move |(name, digest)| sensitive_stands(&format!("{name} of {place}"), &variables.get(name), &wanted(name), digest))
@@ -86,4 +93,15 @@ impl Noted {
 pub(super) fn noted_values(noted: &Noted, intent: &Intent) -> BTreeMap<String, (Value, Value)> {
     let plain = intent.changes.iter().filter(|change| !noted.sensitive.contains_key(&change.label));
     plain.map(|change| (change.label.clone(), (change.prior.clone(), change.after.clone()))).collect()
+}
+
+/// How one sensitive variable stands.
+fn sensitive_stands(name: &str, live: &Value, wanted: &Value, recorded: &str) -> Stands {
+    match wanted.as_str() {
+        Some(_) if live == wanted => Stands::Wanted,
+        Some(wanted) if digest(wanted, live) == recorded => Stands::Recorded,
+        _ => Stands::Foreign(format!(
+            "{name} is neither what it was before nor what the step gives: somebody else changed it meanwhile, and it was left alone"
+        )),
+    }
 }

@@ -15,11 +15,14 @@ use serde_json::{Map, Value, json};
 use self::inputs::{Input, Mode};
 use self::parts::{AmountSwap, Part};
 use super::api::Api;
+use super::argocd::{self, ARGOCD, Thing};
 use super::field_path::FieldPath;
+use super::permissions::{Asking, On};
 use super::pod_template::{self, place};
 use super::quantity::{amount, same};
 use super::rollout::Rollout;
 use super::standing::Together;
+use super::swap_fields::{UID, uid_of};
 use super::workload::{Kind, Workload};
 use super::{cluster, horizontal, named_ref, object_ref};
 use crate::actions::support::{kept, output, schema};
@@ -29,6 +32,8 @@ use crate::model::change::{Change, ObjectRef, Swap};
 use crate::model::duration::Span;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
+use crate::model::permission::{Extent, Needs, Purpose};
+use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
 
@@ -63,8 +68,34 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: pod_template::touches,
         by_hand: by_hand::by_hand,
+        permissions,
     })
 });
+
+fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
+    let mut asking = Asking::of(inputs, target);
+    let workload = asking.workload(inputs);
+    if let Some(workload) = &workload {
+        asking.reads("get", workload);
+    }
+    asking.add(Purpose::Reads, Extent::Without("whether an autoscaler counts by the requests"), "list", &On::autoscalers());
+    match (inputs.get("mode").filter(|mode| !mode.is_null()).and_then(Value::as_str), &workload) {
+        (Some("in_place"), _) => {
+            asking.reads("list", &On::pods());
+            asking.reads("get", &On::pods());
+            asking.changes("patch", &On::pods().part("resize"));
+        }
+        (None | Some("rollout"), Some(workload)) => {
+            asking.changes("patch", workload);
+            asking.reverts("list", &On::pods());
+        }
+        (None | Some("rollout"), None) => {}
+        (Some(_), _) => asking.untold("the mode"),
+    }
+    let mut needs = asking.needs();
+    argocd::reads(&mut needs, target);
+    needs
+}
 
 /// What an intent keeps for later.
 struct Noted {
@@ -87,7 +118,7 @@ impl Noted {
             let swap = AmountSwap { field: change.field.clone(), from: change.prior.clone(), to: change.after.clone() };
             (change.object.clone(), swap)
         });
-        parts::parts(&self.workload, &self.namespace, swaps)
+        parts::parts(&self.workload, &self.namespace, intent, swaps)
     }
 }
 
@@ -132,6 +163,11 @@ impl SetResources {
 /// An amount of `{ requests: .., limits: .. }` by its field.
 fn at<'a>(amounts: &'a Value, field: &str) -> &'a Value {
     amounts.pointer(&format!("/{}", field.replace('.', "/"))).unwrap_or(&Value::Null)
+}
+
+/// An amount of a container in its workload's template, as the ledger names it.
+fn template_field(container: &str, field: &str) -> String {
+    format!("spec.template.spec.containers[{container}].resources.{field}")
 }
 
 /// A request above its limit: the server would refuse it, in other words.
@@ -190,8 +226,17 @@ impl Action for SetResources {
             "container": container,
             "name": place.name,
             "namespace": namespace,
+            "uid": uid_of(&object),
+            ARGOCD: null,
         });
-        Rollout::of(workload.kind, &object).add_to(&mut observed);
+        if input.mode == Mode::Rollout {
+            // What is changed in place are pods, of which a repository says nothing.
+            let fields: Vec<String> = input.wanted().iter().map(|(field, _)| template_field(&container, field)).collect();
+            observed[ARGOCD] = argocd::foretell(&api, cx.target.as_ref(), Thing::of(&object), fields.iter().map(String::as_str)).await?;
+        }
+        let rollout = Rollout::of(workload.kind, &object);
+        observed["holds"] = json!((!rollout.complete).then_some(&rollout.message));
+        rollout.add_to(&mut observed);
         if input.mode == Mode::InPlace {
             if !parts::resizes(&api).await? {
                 return Err(Failure::permanent("this cluster does not resize pods in place: it has no `pods/resize`")
@@ -260,6 +305,7 @@ impl Action for SetResources {
             }
             return Ok(Plan { intent: Intent::default(), unchanged: Some(outputs) });
         }
+        let told = argocd::judge(prior, &all)?;
         let revert = match kept(rollback) {
             Some(reason) => Revert::Keep { reason },
             None => Revert::Fields { settle: input.settle.unwrap_or(Span::seconds(600)) },
@@ -270,14 +316,17 @@ impl Action for SetResources {
             "workload": workload.to_string(),
             "namespace": namespace,
             "container": container,
+            "uid": prior[UID],
             "mode": if input.mode == Mode::InPlace { "in_place" } else { "rollout" },
             "resources": resources,
+            ARGOCD: told,
             "says": says.join("; "),
         });
         Ok(Plan { intent: Intent { prior: Value::Null, changes: all, revert, note, by_hand, undo_by_hand }, unchanged: None })
     }
 
     async fn apply(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Applied {
+        argocd::tell(cx, intent);
         self.swap(cx, intent, |noted| noted.parts(intent)).await
     }
 
@@ -330,7 +379,7 @@ impl Action for SetResources {
                 let amounts = AmountSwap { field: swap.field.clone(), from: swap.from.clone(), to: swap.to.clone() };
                 (swap.object.clone(), amounts)
             });
-            parts::parts(&noted.workload, &noted.namespace, swaps)
+            parts::parts(&noted.workload, &noted.namespace, intent, swaps)
         })
         .await
     }

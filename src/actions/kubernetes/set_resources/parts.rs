@@ -18,6 +18,7 @@ use crate::actions::kubernetes::standing::{Stands, Together, field};
 use crate::actions::kubernetes::swap_fields::{Judged, Place, apply, foreign, swap_judged};
 use crate::actions::kubernetes::workload::Workload;
 use crate::model::change::ObjectRef;
+use crate::model::intent::Intent;
 use crate::model::outcome::{Applied, Failure};
 use crate::ports::action::Log;
 
@@ -47,6 +48,7 @@ fn pod(name: &str, namespace: &str) -> Place {
         shown: format!("pod/{name}"),
         name: name.to_owned(),
         namespace: namespace.to_owned(),
+        uid: None,
     }
 }
 
@@ -54,13 +56,14 @@ fn pod(name: &str, namespace: &str) -> Place {
 pub(super) fn parts(
     workload: &Workload,
     namespace: &str,
+    intent: &Intent,
     swaps: impl IntoIterator<Item = (ObjectRef, AmountSwap)>,
 ) -> Result<Vec<Part>, Failure> {
     let mut parts: Vec<Part> = Vec::new();
     for (object, swap) in swaps {
         let place = match object.0.rsplit_once("/pod/") {
             Some((_, name)) => pod(name, namespace),
-            None => pod_template::place(workload, namespace),
+            None => pod_template::place(workload, namespace).of(intent),
         };
         let path: FieldPath = swap.field.parse().map_err(|error: NotAField| Failure::permanent(error.to_string()))?;
         match parts.iter_mut().find(|part| part.place == place) {

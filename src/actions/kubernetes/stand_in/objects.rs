@@ -90,7 +90,9 @@ impl Held {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         if object["metadata"]["uid"].is_null() {
-            object["metadata"]["uid"] = json!(format!("uid-{}", self.version));
+            // A change of what is there leaves it the same object.
+            let before = self.objects.get(path).map(|before| before["metadata"]["uid"].clone());
+            object["metadata"]["uid"] = before.unwrap_or_else(|| json!(format!("uid-{}", self.version)));
         }
         self.objects.insert(path.to_owned(), object.clone());
         object
@@ -133,7 +135,8 @@ fn read(held: &Held, path: &str) -> Response {
         .map(|(_, object)| object)
         .collect();
     let last = path.rsplit('/').next().unwrap_or_default();
-    if items.is_empty() && !last.ends_with('s') {
+    let named = path.split_once("/namespaces/").is_some_and(|(_, rest)| rest.split('/').count() > 2);
+    if items.is_empty() && (named || !last.ends_with('s')) {
         return refusal(404, "NotFound", "not found");
     }
     Json(json!({ "kind": "List", "metadata": { "resourceVersion": held.version.to_string() }, "items": items })).into_response()

@@ -48,9 +48,13 @@ impl Served {
                 headers,
                 body: String::from_utf8_lossy(&body).into_owned(),
             };
+            // It is ready, whatever it forbids.
+            if request.path == crate::environment::IDENTITY_PATH {
+                return std::future::ready(text("ok"));
+            }
             let response = answer(&request);
             seen.lock().unwrap().push(request);
-            async move { response }
+            std::future::ready(response)
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();

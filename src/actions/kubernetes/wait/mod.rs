@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::api::Api;
 use super::get::place;
 use super::object::{Found, ObjectName};
+use super::permissions::of_object;
 use super::{by_hand, cluster};
 use crate::actions::support::{DurationText, comment, output, parse, redacted, schema, within};
 use crate::environment::Connections;
@@ -97,6 +98,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
         immediate: false,
         touches: touches_nothing,
         by_hand,
+        permissions: of_object,
     })
 });
 

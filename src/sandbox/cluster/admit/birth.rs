@@ -11,11 +11,15 @@ use crate::sandbox::cluster::resource::Resource;
 /// The letters and digits of generated names, as the API server's.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
+/// These numbers as the letters of generated names, in which no word can be read.
+pub(crate) fn letters(numbers: impl Iterator<Item = u8>) -> String {
+    numbers.map(|number| char::from(ALPHABET[usize::from(number) % ALPHABET.len()])).collect()
+}
+
 /// Five random characters for the end of a name.
 pub(crate) fn suffix() -> String {
-    let random = Uuid::now_v7().as_u128();
-    // The low 62 bits of a version 7 id are random.
-    (0..5).map(|nth| char::from(ALPHABET[(random >> (nth * 8) & 0xff) as usize % ALPHABET.len()])).collect()
+    // The last bytes of a version 7 id are random.
+    letters(Uuid::now_v7().into_bytes().into_iter().rev().take(5))
 }
 
 /// Makes `sent`, whose metadata is an object, a new object of the namespace.
@@ -42,6 +46,23 @@ pub(crate) fn give(resource: Resource, sent: &mut Value, namespace: Option<&str>
         Resource::Services => address(&mut sent["spec"], &uid),
         Resource::Jobs => job(sent, &uid),
         _ => {}
+    }
+}
+
+/// Takes from what was sent with its defaults what an allocator or an admission plugin gave, and the status.
+pub(crate) fn ungive(resource: Resource, object: &mut Value) {
+    let given: &[&str] = match resource {
+        Resource::Services => &["ipFamilies", "ipFamilyPolicy", "clusterIP", "clusterIPs"],
+        Resource::Pods => &["priority", "preemptionPolicy", "tolerations"],
+        _ => &[],
+    };
+    if let Some(spec) = object["spec"].as_object_mut() {
+        spec.retain(|name, _| !given.contains(&name.as_str()));
+    }
+    if resource.has_status()
+        && let Some(members) = object.as_object_mut()
+    {
+        members.shift_remove("status");
     }
 }
 
@@ -74,5 +95,9 @@ fn job(object: &mut Value, uid: &str) {
         ("job-name", name),
     ] {
         default(labels, label, value);
+    }
+    let labels = labels.clone();
+    if object["metadata"]["labels"].as_object().is_none_or(serde_json::Map::is_empty) {
+        object["metadata"]["labels"] = labels;
     }
 }

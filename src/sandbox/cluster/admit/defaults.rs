@@ -16,7 +16,10 @@ pub(crate) fn fill(resource: Resource, object: &mut Value) {
             default(&mut object["spec"], "replicas", json!(1));
             template(&mut object["spec"]);
         }
-        Resource::StatefulSets => stateful_set(&mut object["spec"]),
+        Resource::StatefulSets => {
+            stateful_set(&mut object["spec"]);
+            default(&mut object["status"], "availableReplicas", json!(0));
+        }
         Resource::Jobs => job(&mut object["spec"]),
         Resource::Pods => pod(object),
         Resource::HorizontalPodAutoscalers => autoscaler(&mut object["spec"]),
@@ -39,7 +42,15 @@ pub(crate) fn fill(resource: Resource, object: &mut Value) {
                 default(object, field, value);
             }
         }
-        Resource::Nodes | Resource::ConfigMaps | Resource::ResourceQuotas | Resource::Leases | Resource::PodDisruptionBudgets => {}
+        Resource::RabbitmqClusters => default(&mut object["spec"], "replicas", json!(1)),
+        Resource::Nodes
+        | Resource::ConfigMaps
+        | Resource::ResourceQuotas
+        | Resource::Leases
+        | Resource::PodDisruptionBudgets
+        | Resource::Applications
+        | Resource::AppProjects
+        | Resource::ScaledObjects => {}
     }
 }
 
@@ -108,6 +119,17 @@ fn pod(object: &mut Value) {
     let spec = &mut object["spec"];
     pod_spec::fill(spec);
     default(spec, "enableServiceLinks", json!(true));
+    default(spec, "priority", json!(0));
+    default(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
+    // Every Pod bears the loss of its node for a while.
+    default(spec, "tolerations", json!([]));
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        if let Some(tolerations) = spec["tolerations"].as_array_mut()
+            && !tolerations.iter().any(|toleration| toleration["key"] == key)
+        {
+            tolerations.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 }));
+        }
+    }
     // A Pod of its own asks for what it is limited to, where it asks for nothing.
     each(spec, "containers", |container| {
         let Some(Value::Object(limits)) = container["resources"].get("limits").cloned() else { return };

@@ -10,10 +10,15 @@ pub(crate) mod problems;
 pub(crate) mod quantity;
 pub(crate) mod resize;
 pub(crate) mod scale;
+mod scaled_object;
 pub(crate) mod strict;
+mod times;
 mod typed;
 pub(crate) mod update;
 mod validate;
+mod zeros;
+
+pub(crate) use scaled_object::webhook as keda_webhook;
 
 use serde_json::{Value, json};
 
@@ -26,8 +31,12 @@ use super::store::{Store, text};
 /// # Errors
 /// `on_mismatch` with the reason when a field has the wrong type; 422 when a value is invalid.
 pub(crate) fn admit(resource: Resource, object: &Value, on_mismatch: impl Fn(String) -> ApiError) -> Result<Value, ApiError> {
+    times::check(resource, object).map_err(&on_mismatch)?;
     let mut admitted = typed::round_trip(resource, object).map_err(|error| on_mismatch(error.to_string()))?;
-    quantity::canonical_in(&mut admitted).map_err(on_mismatch)?;
+    if !resource.is_argo_cds() {
+        quantity::canonical_in(&mut admitted).map_err(on_mismatch)?;
+        zeros::leave_out(resource, &mut admitted);
+    }
     if resource.has_spec() && !admitted["spec"].is_object() {
         return Err(ApiError::invalid(&resource.qualified_kind(), text(object, "/metadata/name"), "spec", "Required value"));
     }
@@ -42,9 +51,13 @@ pub(crate) fn admit(resource: Resource, object: &Value, on_mismatch: impl Fn(Str
 /// A stored object as the API serves it: typed, with today's defaults. What its type cannot read stays as it is.
 pub(crate) fn as_served(resource: Resource, stored: &Value) -> Value {
     let Ok(mut served) = typed::round_trip(resource, stored) else { return stored.clone() };
+    if resource.is_argo_cds() {
+        return served;
+    }
     if quantity::canonical_in(&mut served).is_err() {
         return stored.clone();
     }
+    zeros::leave_out(resource, &mut served);
     if resource.has_status() && !served["status"].is_object() {
         served["status"] = json!({});
     }

@@ -31,7 +31,14 @@ pub(crate) fn fill(spec: &mut Value) {
 
 /// Calls `act` with each element of a list, where there is one.
 pub(crate) fn each(parent: &mut Value, list: &str, act: impl FnMut(&mut Value)) {
-    if let Some(Value::Array(elements)) = parent.get_mut(list) {
+    if let Some(list) = parent.get_mut(list) {
+        elements(list, act);
+    }
+}
+
+/// Calls `act` with each element, where it is a list.
+pub(crate) fn elements(list: &mut Value, act: impl FnMut(&mut Value)) {
+    if let Value::Array(elements) = list {
         elements.iter_mut().for_each(act);
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::sandbox::cluster::resource::Resource;
-use crate::sandbox::cluster::status_error::ApiError;
+use crate::sandbox::cluster::status_error::{ApiError, reason};
 use crate::sandbox::cluster::store::text;
 
 /// The problems found so far: the field and the text of each.
@@ -50,15 +50,5 @@ impl Problems {
         let causes = self.0.iter().map(|(field, problem)| json!({ "reason": reason(problem), "message": problem, "field": field }));
         error.details["causes"] = causes.collect();
         Err(error)
-    }
-}
-
-fn reason(problem: &str) -> &'static str {
-    match problem.split(':').next() {
-        Some("Required value") => "FieldValueRequired",
-        Some("Forbidden") => "FieldValueForbidden",
-        Some("Unsupported value") => "FieldValueNotSupported",
-        Some("Duplicate value") => "FieldValueDuplicate",
-        _ => "FieldValueInvalid",
     }
 }

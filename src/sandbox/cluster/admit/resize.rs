@@ -2,7 +2,7 @@
 //!
 //! It must not change anything else of a Pod. Invariant: a resized Pod is of the class it was of, and has an amount wherever it had one.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::problems::Problems;
 use super::update::same_version;
@@ -46,6 +46,9 @@ pub(crate) fn resize(stored: &Value, sent: &Value) -> Result<Value, ApiError> {
         problems.forbidden("spec", "Pod running on node without support for resize");
     }
     problems.into_result(Resource::Pods, stored)?;
+    if wanted["spec"] != before {
+        wanted["metadata"]["generation"] = json!(stored["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
+    }
     Ok(wanted)
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn same_version(resource: Resource, stored: &Value, sent: &Value) -> 
     let name = text(stored, "/metadata/name");
     let (claimed, uid) = (text(sent, "/metadata/uid"), text(stored, "/metadata/uid"));
     if !claimed.is_empty() && claimed != uid {
-        return Err(ApiError::precondition(resource, name, "UID", claimed, uid));
+        return Err(ApiError::precondition(resource, name, claimed, uid));
     }
     let (claimed, version) = (text(sent, "/metadata/resourceVersion"), text(stored, "/metadata/resourceVersion"));
     if !claimed.is_empty() && claimed != version {
@@ -47,7 +47,9 @@ pub(crate) fn update(resource: Resource, stored: &Value, mut wanted: Value) -> R
     }
     immutable(resource, stored, &wanted).into_result(resource, stored)?;
     let annotated = resource == Resource::Deployments && stored["metadata"]["annotations"] != wanted["metadata"]["annotations"];
-    if resource.has_generation() && (wanted["spec"] != stored["spec"] || annotated) {
+    // A custom resource without a `status` subresource counts every change but that of its metadata.
+    let reported = resource.is_argo_cds() && wanted["status"] != stored["status"];
+    if resource.has_generation() && (wanted["spec"] != stored["spec"] || annotated || reported) {
         wanted["metadata"]["generation"] = json!(stored["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
     }
     Ok(wanted)

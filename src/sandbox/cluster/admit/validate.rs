@@ -36,6 +36,7 @@ pub(super) fn validate(resource: Resource, object: &Value) -> Problems {
         Resource::Pods => pod_spec::validate(spec, "spec", &mut problems),
         Resource::HorizontalPodAutoscalers => autoscaler(spec, &mut problems),
         Resource::Services => service(spec, &mut problems),
+        Resource::ScaledObjects => super::scaled_object::validate(object, &mut problems),
         Resource::PodDisruptionBudgets => {
             if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {
                 problems.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set");
@@ -44,6 +45,11 @@ pub(super) fn validate(resource: Resource, object: &Value) -> Problems {
         Resource::Leases => {
             if let Some(seconds) = spec["leaseDurationSeconds"].as_i64().filter(|seconds| *seconds <= 0) {
                 problems.invalid("spec.leaseDurationSeconds", &json!(seconds), "must be greater than 0");
+            }
+        }
+        Resource::Applications => {
+            for field in ["destination", "project"].into_iter().filter(|field| spec[*field].is_null()) {
+                problems.required(format!("spec.{field}"));
             }
         }
         Resource::EndpointSlices => match text(object, "/addressType") {
@@ -56,7 +62,9 @@ pub(super) fn validate(resource: Resource, object: &Value) -> Problems {
         | Resource::Endpoints
         | Resource::ConfigMaps
         | Resource::Events
-        | Resource::ResourceQuotas => {}
+        | Resource::ResourceQuotas
+        | Resource::AppProjects => {}
+        Resource::RabbitmqClusters => at_least_zero(spec, "replicas", &mut problems),
     }
     problems
 }

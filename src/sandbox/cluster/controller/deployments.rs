@@ -36,7 +36,16 @@ impl Sets {
         let mut all: Vec<Arc<Value>> =
             sets.filter(|entry| owner(&entry.object) == uid(deployment)).map(|entry| Arc::clone(&entry.object)).collect();
         all.sort_by(|a, b| (text(a, "/metadata/creationTimestamp"), uid(a)).cmp(&(text(b, "/metadata/creationTimestamp"), uid(b))));
+        // A set of a former version of the sandbox has another hash of the same template.
+        let same = |set: &Arc<Value>| {
+            let mut bare = Value::clone(set);
+            if let Some(labels) = bare["spec"]["template"]["metadata"]["labels"].as_object_mut() {
+                labels.shift_remove(HASH);
+            }
+            template_hash(&bare) == hash
+        };
         let new = all.iter().position(|set| set["metadata"]["labels"][HASH] == hash);
+        let new = new.or_else(|| all.iter().position(same));
         Self { all, new }
     }
 

@@ -139,6 +139,17 @@ fn ports(service: &Value, pod: Option<&Value>) -> Value {
     Value::Array(list.collect())
 }
 
+/// The labels of a Service's slices: its own, and by which they are found.
+fn labels(service: &Value) -> Value {
+    let mut labels = service["metadata"]["labels"].clone();
+    if !labels.is_object() {
+        labels = json!({});
+    }
+    labels["kubernetes.io/service-name"] = json!(name(service));
+    labels["endpointslice.kubernetes.io/managed-by"] = json!(MANAGER);
+    labels
+}
+
 fn slice(cluster: &mut Cluster<'_>, service: &Value, known: Option<&Entry>, endpoints: Vec<Value>, ports: &Value) {
     let Some(known) = known else {
         let stem = format!("{}-", name(service));
@@ -148,7 +159,7 @@ fn slice(cluster: &mut Cluster<'_>, service: &Value, known: Option<&Entry>, endp
             "metadata": {
                 "name": slice_name, "generateName": stem, "namespace": namespace(service), "uid": Uuid::now_v7().to_string(),
                 "creationTimestamp": cluster.moment.stamp(), "generation": 1,
-                "labels": { "kubernetes.io/service-name": name(service), "endpointslice.kubernetes.io/managed-by": MANAGER },
+                "labels": labels(service),
                 "ownerReferences": [pod::reference(service)],
             },
         });
@@ -158,6 +169,7 @@ fn slice(cluster: &mut Cluster<'_>, service: &Value, known: Option<&Entry>, endp
     let mut object = Value::clone(&known.object);
     object["endpoints"] = Value::Array(endpoints);
     object["ports"] = ports.clone();
+    object["metadata"]["labels"] = labels(service);
     if object != *known.object {
         object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
         cluster.put(Resource::EndpointSlices, object, None);

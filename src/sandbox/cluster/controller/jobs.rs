@@ -58,10 +58,14 @@ fn keep(cluster: &mut Cluster<'_>, job: &Value) {
         None
     };
     if let Some((kind, reason, message)) = end {
-        let conditions = json!([{
-            "type": kind, "status": "True", "reason": reason, "message": message, "lastProbeTime": now, "lastTransitionTime": now,
-        }]);
-        object["status"]["conditions"] = conditions;
+        // First whether the Job was a success, then that it is over.
+        let target = if kind == "Complete" { "SuccessCriteriaMet" } else { "FailureTarget" };
+        let condition = |kind: &str| {
+            let mut condition = json!({ "type": kind, "status": "True", "reason": reason, "message": message, "lastProbeTime": now });
+            condition["lastTransitionTime"] = json!(now);
+            condition
+        };
+        object["status"]["conditions"] = json!([condition(target), condition(kind)]);
         if kind == "Complete" {
             object["status"]["completionTime"] = json!(now);
             events::record(cluster, job, events::normal(SELF), "Completed", "Job completed");
@@ -134,6 +138,8 @@ fn settle(cluster: &mut Cluster<'_>, job: &Value, mut object: Value, succeeded: 
             }
         }
         status.insert("ready".to_owned(), json!(ready));
+        // Each Pod is counted at once.
+        status.insert("uncountedTerminatedPods".to_owned(), json!({}));
         status.insert("terminating".to_owned(), json!(terminating));
     }
     cluster.update(Resource::Jobs, job, object);

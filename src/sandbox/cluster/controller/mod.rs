@@ -3,15 +3,19 @@
 //! It must not read a clock, sleep or write to disk: it is told the time and says when it wants to be asked again. Invariant: asking it
 //! twice at the same time changes nothing the second time.
 
+mod argocd;
 mod autoscaler;
 mod budgets;
 mod deployments;
 mod endpoints;
 mod events;
+mod finalizers;
 mod jobs;
+mod keda;
 mod owners;
 mod pods;
 mod quotas;
+mod rabbitmq;
 mod replica_sets;
 mod resizing;
 mod rollout;
@@ -22,7 +26,8 @@ mod tests;
 mod trouble;
 mod upgrade;
 
-pub(crate) use autoscaler::summary as autoscaler_summary;
+pub(crate) use argocd::Memory as ArgoCdMemory;
+pub(crate) use autoscaler::{cpu_of, summary as autoscaler_summary};
 pub(crate) use owners::pods_of;
 pub(crate) use pods::terminate;
 pub(crate) use quotas::forbids;
@@ -35,6 +40,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::managed_fields;
 use super::pod::Life;
 use super::resource::Resource;
 use super::store::{Entry, Store, text};
@@ -89,6 +95,9 @@ pub(crate) struct Memory {
     /// What each autoscaler remembers, by its uid.
     #[serde(default)]
     autoscalers: BTreeMap<String, autoscaler::History>,
+    /// What Argo CD remembers.
+    #[serde(default)]
+    pub(crate) argocd: ArgoCdMemory,
 }
 
 impl Memory {
@@ -141,17 +150,21 @@ pub(crate) fn reconcile(store: &mut Store, memory: &mut Memory, faults: &FaultSe
 
 impl Cluster<'_> {
     fn round(&mut self) {
+        finalizers::run(self);
         owners::collect(self);
         jobs::run(self);
+        rabbitmq::run(self);
         stateful_sets::run(self);
         replica_sets::run(self);
         deployments::run(self);
         scheduler::run(self);
         pods::run(self);
+        keda::run(self);
         autoscaler::run(self);
         endpoints::run(self);
         budgets::run(self);
         quotas::run(self);
+        argocd::run(self);
     }
 
     /// The objects of a kind as they are now.
@@ -160,6 +173,20 @@ impl Cluster<'_> {
     }
 
     fn put(&mut self, resource: Resource, object: Value, life: Option<Life>) -> Arc<Value> {
+        // A Deployment's controller writes the revision together with the status.
+        let subresource = if resource == Resource::Deployments { "status" } else { "" };
+        self.put_by(resource, object, life, subresource)
+    }
+
+    /// Stores what was written by a subresource.
+    fn put_by(&mut self, resource: Resource, mut object: Value, life: Option<Life>, subresource: &str) -> Arc<Value> {
+        use Resource::{Deployments, HorizontalPodAutoscalers, Jobs, PodDisruptionBudgets, ReplicaSets, ResourceQuotas, StatefulSets};
+        let managed = [Deployments, HorizontalPodAutoscalers, Jobs, PodDisruptionBudgets, ReplicaSets, ResourceQuotas, StatefulSets];
+        if managed.contains(&resource) {
+            let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+            let stored = self.store.get(resource, namespace, name).map(|entry| Arc::clone(&entry.object));
+            managed_fields::by_controller(resource, stored.as_deref(), &mut object, subresource, &self.moment.stamp());
+        }
         self.touched = true;
         self.store.put(resource, object, life)
     }

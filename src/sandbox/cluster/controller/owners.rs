@@ -5,17 +5,35 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Cluster;
 use super::pods::terminate;
+use crate::sandbox::cluster::admit::birth;
 use crate::sandbox::cluster::pod::{self, Stage};
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::store::{Entry, Store, text};
 
 /// The kinds that own others.
-const OWNERS: [Resource; 6] =
-    [Resource::Deployments, Resource::ReplicaSets, Resource::StatefulSets, Resource::Jobs, Resource::Services, Resource::ConfigMaps];
+pub(super) const OWNERS: [Resource; 8] = [
+    Resource::Deployments,
+    Resource::ReplicaSets,
+    Resource::StatefulSets,
+    Resource::Jobs,
+    Resource::Services,
+    Resource::ConfigMaps,
+    Resource::RabbitmqClusters,
+    Resource::ScaledObjects,
+];
+
+/// The kinds that are owned.
+pub(super) const DEPENDENTS: [Resource; 6] = [
+    Resource::ReplicaSets,
+    Resource::Jobs,
+    Resource::StatefulSets,
+    Resource::EndpointSlices,
+    Resource::HorizontalPodAutoscalers,
+    Resource::Pods,
+];
 
 /// The uid of the object that a Pod or a ReplicaSet belongs to.
 pub(crate) fn owner(object: &Value) -> &str {
@@ -101,8 +119,7 @@ pub(super) fn selects(selector: &Value, object: &Value) -> bool {
 /// Five random characters that end the name of an object which no other one of its kind has.
 pub(super) fn free_name(store: &Store, resource: Resource, namespace: &str, stem: &str) -> String {
     loop {
-        let random = Uuid::now_v7().simple().to_string();
-        let name = format!("{stem}{}", &random[random.len() - 5..]);
+        let name = format!("{stem}{}", birth::suffix());
         if store.get(resource, namespace, &name).is_none() {
             return name;
         }
@@ -124,7 +141,7 @@ pub(super) fn collect(cluster: &mut Cluster<'_>) {
     for resource in OWNERS {
         known.extend(cluster.store.list(resource, None).map(|entry| uid(&entry.object).to_owned()));
     }
-    for resource in [Resource::ReplicaSets, Resource::Jobs, Resource::StatefulSets, Resource::EndpointSlices, Resource::Pods] {
+    for resource in DEPENDENTS {
         let lost = |entry: &&Entry| {
             if known.contains(owner(&entry.object)) {
                 return false;

@@ -73,12 +73,13 @@ fn grow(cluster: &mut Cluster<'_>, set: &Value, missing: usize) -> Option<String
 
 /// Keeps the status of a set true.
 fn settle(cluster: &mut Cluster<'_>, set: &Value, failure: Option<String>) {
-    let (mut pods, mut ready) = (0, 0);
+    let (mut pods, mut ready, mut terminating) = (0, 0, 0);
     for entry in dependents(cluster.store, set) {
         pods += i64::from(lives(&entry.object));
         ready += i64::from(pod::stage(&entry.object) == Stage::Ready);
+        terminating += i64::from(pod::stage(&entry.object) == Stage::Terminating);
     }
-    let mut status = json!({ "replicas": pods, "observedGeneration": set["metadata"]["generation"] });
+    let mut status = json!({ "replicas": pods, "terminatingReplicas": terminating, "observedGeneration": set["metadata"]["generation"] });
     for (field, count) in [("fullyLabeledReplicas", pods), ("readyReplicas", ready), ("availableReplicas", ready)] {
         if count > 0 {
             status[field] = json!(count);

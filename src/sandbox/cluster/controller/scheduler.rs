@@ -71,7 +71,7 @@ pub(super) fn run(cluster: &mut Cluster<'_>) {
                 candidate.pods -= 1000;
                 candidate.taken += 1;
                 *candidate.owners.entry(owner(&entry.object).to_owned()).or_default() += 1;
-                bind(cluster, &entry, &candidate.name, &candidate.address);
+                bind(cluster, &entry, candidate);
             }
             None => refuse(cluster, &entry, nodes.len(), &refusals, helpless),
         }
@@ -136,7 +136,8 @@ fn refusal(candidate: &Candidate, pod: &Value, wish: &Wish) -> Result<(), (Vec<&
     if reasons.is_empty() { Ok(()) } else { Err((reasons, true)) }
 }
 
-fn bind(cluster: &mut Cluster<'_>, entry: &Entry, node: &str, address: &str) {
+fn bind(cluster: &mut Cluster<'_>, entry: &Entry, candidate: &Candidate) {
+    let node = &candidate.name;
     let moment = cluster.moment;
     let mut life = entry.life.clone().unwrap_or_else(|| pods::life(moment, 0));
     if life.waited {
@@ -144,8 +145,14 @@ fn bind(cluster: &mut Cluster<'_>, entry: &Entry, node: &str, address: &str) {
     }
     let mut object = Value::clone(&entry.object);
     object["spec"]["nodeName"] = json!(node);
+    for label in ["topology.kubernetes.io/region", "topology.kubernetes.io/zone"] {
+        let place = &candidate.object["metadata"]["labels"][label];
+        if place.is_string() {
+            object["metadata"]["labels"][label] = place.clone();
+        }
+    }
     pod::show(&mut object, Stage::Pending, &moment.stamp());
-    object["status"]["hostIP"] = json!(address);
+    object["status"]["hostIP"] = json!(candidate.address);
     let message = format!("Successfully assigned {}/{} to {node}", namespace(&object), name(&object));
     let stored = cluster.put(Resource::Pods, object, Some(life));
     events::record(cluster, &stored, events::normal("default-scheduler"), "Scheduled", &message);

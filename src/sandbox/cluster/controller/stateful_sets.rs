@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::owners::{dependents, leaves, lives, name, namespace};
 use super::rollout::replicas;
 use super::{Cluster, events, pods, quotas};
-use crate::sandbox::cluster::deployment::template_hash;
+use crate::sandbox::cluster::deployment::{former_hash, template_hash};
 use crate::sandbox::cluster::pod::{self, Birth, Stage};
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::store::Entry;
@@ -20,11 +20,17 @@ const REVISION: &str = "controller-revision-hash";
 pub(super) fn run(cluster: &mut Cluster<'_>) {
     for entry in cluster.list(Resource::StatefulSets) {
         if !leaves(&entry.object) {
-            let revision = format!("{}-{}", name(&entry.object), template_hash(&entry.object));
+            let revision = revision(&entry.object);
             step(cluster, &entry.object, &revision);
             settle(cluster, &entry.object, &revision);
         }
     }
+}
+
+/// The revision of a set's template.
+fn revision(set: &Value) -> String {
+    let former = format!("{}-{}", name(set), former_hash(set));
+    if set["status"]["updateRevision"] == former.as_str() { former } else { format!("{}-{}", name(set), template_hash(set)) }
 }
 
 /// The number at the end of a Pod's name.

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::owners::{namespace, owner, uid};
 use super::{Cluster, Load, Memory, Moment, deployments};
-use crate::sandbox::cluster::deployment::template_hash;
 use crate::sandbox::cluster::pod;
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::store::{Entry, Store, text};
@@ -18,6 +17,9 @@ use crate::sandbox::fault::FaultSet;
 pub(crate) fn upgrade(store: &mut Store, memory: &mut Memory, moment: Moment) {
     if store.list(Resource::Nodes, None).next().is_none() {
         crate::sandbox::cluster::furnish(store, moment.now);
+    }
+    if crate::sandbox::cluster::rabbitmq_cluster::furnish(store, moment.now) {
+        crate::sandbox::cluster::managed_fields::claim_all(store, "kubectl-client-side-apply", &moment.stamp());
     }
     let faults = FaultSet::default();
     let mut cluster = Cluster { store, memory, faults: &faults, load: Load::default(), moment, due: None, touched: false };
@@ -34,12 +36,11 @@ fn adopt(cluster: &mut Cluster<'_>, deployment: &Value) {
         return;
     }
     let Some(set) = deployments::first_set(cluster, deployment) else { return };
-    let hash = template_hash(deployment);
     let nodes: Vec<Arc<Value>> = cluster.store.list(Resource::Nodes, None).map(|entry| Arc::clone(&entry.object)).collect();
     for (nth, entry) in own.iter().enumerate() {
         let mut object = Value::clone(&entry.object);
         object["metadata"]["ownerReferences"] = json!([pod::reference(&set)]);
-        object["metadata"]["labels"]["pod-template-hash"] = json!(hash);
+        object["metadata"]["labels"]["pod-template-hash"] = set["metadata"]["labels"]["pod-template-hash"].clone();
         if let Some(node) = nodes.get(nth % nodes.len().max(1)) {
             object["spec"]["nodeName"] = node["metadata"]["name"].clone();
             object["status"]["hostIP"] = json!(text(node, "/status/addresses/0/address"));

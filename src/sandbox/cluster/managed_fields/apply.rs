@@ -37,7 +37,7 @@ pub(crate) fn apply(
         let fields: FieldSet = leaves(resource, live).into_keys().collect();
         managers.0.push(Managed { manager: before, time: (*now).to_owned(), fields });
     }
-    let wanted: FieldSet = leaves(resource, object).into_keys().collect();
+    let wanted = field_set::applied(resource, object);
     let last = managers.find(manager).map(|managed| managed.fields.clone()).unwrap_or_default();
     managers.entry(manager, now).fields = wanted.clone();
 

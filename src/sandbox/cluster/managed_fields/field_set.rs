@@ -133,6 +133,15 @@ pub(crate) fn element(list: ListType, value: &Value) -> Option<String> {
 
 /// The fields that somebody can manage: all but the type, the identity and what the server itself writes.
 pub(crate) fn leaves(resource: Resource, object: &Value) -> Leaves {
+    fields(resource, object, true)
+}
+
+/// The fields that who applies this configuration manages: the values and the elements, but not the maps and lists around them.
+pub(crate) fn applied(resource: Resource, config: &Value) -> FieldSet {
+    fields(resource, config, false).into_keys().collect()
+}
+
+fn fields(resource: Resource, object: &Value, around: bool) -> Leaves {
     let mut found = Leaves::new();
     for (name, value) in object.as_object().into_iter().flatten() {
         if matches!(name.as_str(), "apiVersion" | "kind") {
@@ -145,29 +154,30 @@ pub(crate) fn leaves(resource: Resource, object: &Value) -> Leaves {
                     ["name", "namespace", "creationTimestamp", "uid", "generation", "managedFields", "resourceVersion", "selfLink"];
                 if !servers.contains(&name.as_str()) {
                     path.push(format!("f:{name}"));
-                    collect(resource, name, value, &mut path, &mut found);
+                    collect((resource, around), name, value, &mut path, &mut found);
                     path.pop();
                 }
             }
         } else {
-            collect(resource, name, value, &mut path, &mut found);
+            collect((resource, around), name, value, &mut path, &mut found);
         }
     }
     found
 }
 
-fn collect(resource: Resource, name: &str, value: &Value, path: &mut Path, found: &mut Leaves) {
+/// Adds what is at `path`; `around` tells whether maps and lists that have members are fields too.
+fn collect((resource, around): (Resource, bool), name: &str, value: &Value, path: &mut Path, found: &mut Leaves) {
     match value {
         // Null is not there, and an empty status is not set by anybody.
         Value::Null => {}
         Value::Object(members) if members.is_empty() && schema::always_there(name) => {}
         Value::Object(members) if !schema::atomic_object(name) => {
-            if members.is_empty() || !schema::always_there(name) {
+            if members.is_empty() || (around && !schema::always_there(name)) {
                 found.insert(path.clone(), json!({}));
             }
             for (name, value) in members {
                 path.push(format!("f:{name}"));
-                collect(resource, name, value, path, found);
+                collect((resource, around), name, value, path, found);
                 path.pop();
             }
         }
@@ -178,16 +188,21 @@ fn collect(resource: Resource, name: &str, value: &Value, path: &mut Path, found
                 found.insert(path.clone(), value.clone());
                 return;
             };
-            if elements.is_empty() {
+            if elements.is_empty() || (around && !schema::always_there(name)) {
                 found.insert(path.clone(), json!({}));
             }
             for (key, element) in keys.into_iter().zip(elements) {
                 path.push(key);
+                if schema::atomic_elements(name) {
+                    found.insert(path.clone(), element.clone());
+                    path.pop();
+                    continue;
+                }
                 found.insert(path.clone(), json!({}));
                 // The elements of a set are plain values.
                 for (name, value) in element.as_object().into_iter().flatten() {
                     path.push(format!("f:{name}"));
-                    collect(resource, name, value, path, found);
+                    collect((resource, around), name, value, path, found);
                     path.pop();
                 }
                 path.pop();
@@ -211,10 +226,10 @@ mod tests {
         } });
         let set: FieldSet = leaves(Resource::Deployments, &object).into_keys().collect();
         let expected = json!({
-            "f:metadata": { "f:finalizers": { "v:\"f\"": {} } },
+            "f:metadata": { "f:finalizers": { ".": {}, "v:\"f\"": {} } },
             "f:spec": { "f:selector": {}, "f:template": { "f:spec": { "f:containers": { "k:{\"name\":\"c\"}": {
                 ".": {}, "f:name": {}, "f:resources": {},
-                "f:ports": { "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": { ".": {}, "f:containerPort": {} } },
+                "f:ports": { ".": {}, "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": { ".": {}, "f:containerPort": {} } },
             } } } } },
         });
         assert_eq!(set.to_json(), expected);

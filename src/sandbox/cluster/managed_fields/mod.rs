@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::admit;
+use super::admit::{self, birth};
 use super::resource::Resource;
 use super::store::{Entry, Store, text};
 use field_set::{FieldSet, Leaves, leaves};
@@ -100,8 +100,11 @@ impl Managers {
             let manager = &managed.manager;
             let mut entry = json!({
                 "apiVersion": manager.api_version, "fieldsType": "FieldsV1", "fieldsV1": managed.fields.to_json(), "manager": manager.name,
-                "operation": if manager.operation == Operation::Apply { "Apply" } else { "Update" }, "time": managed.time,
+                "operation": if manager.operation == Operation::Apply { "Apply" } else { "Update" },
             });
+            if !managed.time.is_empty() {
+                entry["time"] = json!(managed.time);
+            }
             if !manager.subresource.is_empty() {
                 entry["subresource"] = json!(manager.subresource);
             }
@@ -157,19 +160,41 @@ pub(crate) fn update(resource: Resource, stored: &Value, wanted: &mut Value, man
     if !found.set.is_empty() {
         let own = managers.entry(manager, now);
         own.fields = own.fields.and(&found.set);
-        now.clone_into(&mut own.time);
+        // The API server loses the time of who writes by `scale`.
+        own.time = if manager.subresource == "scale" { String::new() } else { now.to_owned() };
     }
     managers.write(wanted);
 }
 
+/// Gives what a controller has changed from `stored`, or made, to it: what it wants of an object and what it reports are kept apart.
+pub(crate) fn by_controller(resource: Resource, stored: Option<&Value>, object: &mut Value, subresource: &str, now: &str) {
+    let manager =
+        |subresource: &str| Manager { subresource: subresource.to_owned(), ..Manager::new(CONTROLLERS, Operation::Update, resource) };
+    let none = json!({ "metadata": {} });
+    let stored = stored.unwrap_or(&none);
+    let mut wanted = object.clone();
+    wanted["status"] = stored["status"].clone();
+    if wanted != *stored {
+        update(resource, stored, &mut wanted, &manager(subresource), now);
+    }
+    update(resource, &wanted, object, &manager("status"), now);
+}
+
+/// Who all controllers are.
+const CONTROLLERS: &str = "kube-controller-manager";
+
 /// Gives the fields of `managed`, which made the new object, to `manager`.
 pub(crate) fn create(resource: Resource, object: &mut Value, managed: &Value, manager: &Manager, now: &str) {
-    let fields: FieldSet = leaves(resource, managed).into_keys().collect();
+    let fields = match manager.operation {
+        Operation::Apply => field_set::applied(resource, managed),
+        Operation::Update => leaves(resource, managed).into_keys().collect(),
+    };
     Managers(vec![Managed { manager: manager.clone(), time: now.to_owned(), fields }]).write(object);
 }
 
 /// The kinds of a fresh cluster that somebody has applied from files.
-const APPLIED: [Resource; 7] = [
+const APPLIED: [Resource; 9] = [
+    Resource::RabbitmqClusters,
     Resource::Services,
     Resource::ConfigMaps,
     Resource::ResourceQuotas,
@@ -177,6 +202,7 @@ const APPLIED: [Resource; 7] = [
     Resource::StatefulSets,
     Resource::HorizontalPodAutoscalers,
     Resource::PodDisruptionBudgets,
+    Resource::ScaledObjects,
 ];
 
 /// The annotation in which `kubectl apply` keeps what it applied last.
@@ -201,11 +227,11 @@ pub(crate) fn claim_all(store: &mut Store, name: &str, now: &str) {
                 object["metadata"]["annotations"] = json!({});
             }
             // As kubectl writes it, with a line's end.
-            object["metadata"]["annotations"][LAST_APPLIED] = json!(format!("{applied}\n"));
-            let mut managed = object.clone();
-            if let Some(members) = managed.as_object_mut() {
-                members.shift_remove("status");
+            if object["metadata"]["annotations"][LAST_APPLIED].is_null() {
+                object["metadata"]["annotations"][LAST_APPLIED] = json!(format!("{applied}\n"));
             }
+            let mut managed = object.clone();
+            birth::ungive(resource, &mut managed);
             create(resource, &mut object, &managed, &Manager::new(name, Operation::Update, resource), now);
             store.put(resource, object, entry.life);
         }
@@ -240,10 +266,31 @@ mod tests {
         let manager = Manager { subresource: "scale".to_owned(), ..Manager::new("two", Operation::Update, resource) };
         update(resource, &first, &mut second, &manager, "2025-01-01T00:00:01Z");
         let managers = second["metadata"]["managedFields"].as_array().unwrap();
-        assert_eq!((managers.len(), &managers[0]["manager"], &managers[1]["manager"]), (2, &json!("one"), &json!("two")));
-        assert_eq!(managers[0]["fieldsV1"], json!({ "f:metadata": { "f:labels": { ".": {}, "f:x": {} } } }));
-        assert_eq!(managers[1]["fieldsV1"], json!({ "f:spec": { "f:replicas": {} } }));
-        assert_eq!(managers[1]["subresource"], "scale");
+        // Who writes by `scale` has no time, and is the first.
+        assert_eq!((managers.len(), &managers[1]["manager"], &managers[0]["manager"]), (2, &json!("one"), &json!("two")));
+        assert_eq!(managers[1]["fieldsV1"], json!({ "f:metadata": { "f:labels": { ".": {}, "f:x": {} } } }));
+        assert_eq!(managers[0]["fieldsV1"], json!({ "f:spec": { "f:replicas": {} } }));
+        assert_eq!((&managers[0]["subresource"], managers[0].get("time")), (&json!("scale"), None));
+    }
+
+    #[test]
+    fn what_a_controller_reports_is_managed_apart_from_what_it_wants() {
+        let resource = Resource::Deployments;
+        let mut first = deployment(2);
+        create(resource, &mut first, &deployment(2), &Manager::new("one", Operation::Update, resource), "2025-01-01T00:00:00Z");
+        let mut second = first.clone();
+        second["spec"]["replicas"] = json!(5);
+        second["status"] = json!({ "replicas": 5 });
+        by_controller(resource, Some(&first), &mut second, "scale", "2025-01-01T00:00:01Z");
+        let managers = second["metadata"]["managedFields"].as_array().unwrap();
+        let shown: Vec<(&Value, &Value, &Value)> =
+            managers.iter().map(|entry| (&entry["manager"], &entry["subresource"], &entry["fieldsV1"])).collect();
+        let (scale, status) = (json!({ "f:spec": { "f:replicas": {} } }), json!({ "f:status": { "f:replicas": {} } }));
+        let labels = json!({ "f:metadata": { "f:labels": { ".": {}, "f:x": {} } } });
+        let controllers = json!(CONTROLLERS);
+        let expected =
+            [(&controllers, &json!("scale"), &scale), (&json!("one"), &Value::Null, &labels), (&controllers, &json!("status"), &status)];
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -199,3 +199,17 @@ pub(super) fn budget(object: &Value, now: u64) -> Vec<Value> {
     };
     vec![name(object), spec("minAvailable"), spec("maxUnavailable"), json!(count(object, "/status/disruptionsAllowed")), age(object, now)]
 }
+
+pub(super) const APPLICATION: &[Column] = &[text("Name"), text("Sync Status"), text("Health Status"), wide("Revision"), wide("Project")];
+
+pub(super) fn application(object: &Value, _: u64) -> Vec<Value> {
+    // What a custom column finds nothing for is empty.
+    let at = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+    vec![name(object), at("/status/sync/status"), at("/status/health/status"), at("/status/sync/revision"), at("/spec/project")]
+}
+
+pub(super) const PROJECT: &[Column] = &[text("Name"), text("Age")];
+
+pub(super) fn project(object: &Value, now: u64) -> Vec<Value> {
+    vec![name(object), age(object, now)]
+}

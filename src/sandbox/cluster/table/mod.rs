@@ -5,6 +5,8 @@
 mod age;
 mod cluster;
 mod columns;
+mod keda;
+mod rabbitmq;
 mod workloads;
 
 use serde_json::{Value, json};
@@ -59,6 +61,10 @@ pub(crate) fn table(resource: Resource, shown: Shown, metadata: Value, objects: 
         Resource::Nodes => (cluster::NODE, cluster::node),
         Resource::Leases => (cluster::LEASE, cluster::lease),
         Resource::PodDisruptionBudgets => (cluster::BUDGET, cluster::budget),
+        Resource::RabbitmqClusters => (rabbitmq::CLUSTER, rabbitmq::cluster),
+        Resource::Applications => (cluster::APPLICATION, cluster::application),
+        Resource::AppProjects => (cluster::PROJECT, cluster::project),
+        Resource::ScaledObjects => (keda::SCALED_OBJECT, keda::scaled_object),
     };
     let definitions: Vec<Value> = columns.iter().map(Column::definition).collect();
     let rows = objects.iter().map(|object| {

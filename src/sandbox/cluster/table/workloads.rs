@@ -58,8 +58,8 @@ fn pod_status(pod: &Value, statuses: &[Value]) -> String {
 pub(super) const DEPLOYMENT: &[Column] = &[
     text("Name"),
     text("Ready"),
-    number("Up-to-date"),
-    number("Available"),
+    text("Up-to-date"),
+    text("Available"),
     text("Age"),
     wide("Containers"),
     wide("Images"),
@@ -169,7 +169,7 @@ pub(super) fn job(object: &Value, now: u64) -> Vec<Value> {
 }
 
 pub(super) const AUTOSCALER: &[Column] =
-    &[text("Name"), text("Reference"), text("Targets"), text("MinPods"), text("MaxPods"), number("Replicas"), text("Age")];
+    &[text("Name"), text("Reference"), text("Targets"), text("MinPods"), text("MaxPods"), text("Replicas"), text("Age")];
 
 pub(super) fn autoscaler(object: &Value, now: u64) -> Vec<Value> {
     let target = &object["spec"]["scaleTargetRef"];

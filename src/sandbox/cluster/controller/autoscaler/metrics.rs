@@ -4,12 +4,13 @@
 
 use serde_json::{Value, json};
 
-use crate::sandbox::cluster::controller::Cluster;
 use crate::sandbox::cluster::controller::owners::{name, namespace, selects};
+use crate::sandbox::cluster::controller::{Cluster, keda};
 use crate::sandbox::cluster::pod::{self, Stage};
 use crate::sandbox::cluster::quantity;
 use crate::sandbox::cluster::resource::Resource;
-use crate::sandbox::cluster::store::{Entry, text};
+use crate::sandbox::cluster::store::{Entry, Store, text};
+use crate::sandbox::load::Load;
 
 const TOLERANCE: f64 = 0.1;
 /// The label of the Pods that take the platform's requests.
@@ -70,6 +71,10 @@ pub(super) fn read(cluster: &Cluster<'_>, autoscaler: &Value, target: &Value, cu
             "Resource" => &metric["resource"],
             "ContainerResource" => &metric["containerResource"],
             kind => {
+                if let Some(total) = keda::measured(cluster, autoscaler, &metric["external"]) {
+                    external(&mut reading, &mut statuses, &metric["external"], total, current);
+                    continue;
+                }
                 let reason = match kind {
                     "Pods" => "FailedGetPodsMetric",
                     "Object" => "FailedGetObjectMetric",
@@ -100,6 +105,33 @@ pub(super) fn read(cluster: &Cluster<'_>, autoscaler: &Value, target: &Value, cu
     }
     reading.statuses = Value::Array(statuses);
     reading
+}
+
+/// The replicas that a metric from outside asks for: `total` thousandths, of which each Pod is to have so many.
+fn external(reading: &mut Reading, statuses: &mut Vec<Value>, source: &Value, total: i128, current: i64) {
+    let metric = &source["metric"];
+    let name = text(metric, "/name");
+    let Some(each) = quantity::milli(&source["target"]["averageValue"]).filter(|each| *each > 0) else {
+        let why = format!("invalid external metric source: neither a value target nor an average value target was set for {name}");
+        reading.failures.push(("FailedGetExternalMetric", why));
+        return statuses.push(json!({ "type": "" }));
+    };
+    let ratio = total as f64 / (each as f64 * current.max(1) as f64);
+    let tolerable = (1.0 - TOLERANCE..=1.0 + TOLERANCE).contains(&ratio) && current > 0;
+    let wanted = if tolerable { current } else { (total as f64 / each as f64).ceil() as i64 };
+    let count = i128::from(current.max(1));
+    let average = (total + count - 1) / count;
+    reading.proposals.push((wanted, format!("external metric {name}({})", selector(metric))));
+    statuses
+        .push(json!({ "type": "External", "external": { "metric": metric, "current": { "averageValue": quantity::show("", average) } } }));
+}
+
+/// A selector as the controller prints it.
+fn selector(metric: &Value) -> String {
+    let labels = metric["selector"]["matchLabels"].as_object();
+    let shown: String =
+        labels.into_iter().flatten().map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or_default())).collect();
+    format!("&LabelSelector{{MatchLabels:map[string]string{{{shown}}},MatchExpressions:[]LabelSelectorRequirement{{}},}}")
 }
 
 /// The replicas that one resource asks for, and its current value as the status shows it.
@@ -152,10 +184,6 @@ fn replicas(ratio: f64, with_unready: f64, samples: &Samples, current: i64) -> i
 }
 
 fn samples(cluster: &Cluster<'_>, pods: &[Entry], resource: &str, by_use: bool) -> Result<Samples, String> {
-    let service = |pod: &Value| pod["metadata"]["labels"]["app"] == SERVICE;
-    // The load reaches the Pods behind the Service, which need not be those of this target alone.
-    let here = cluster.store.list(Resource::Pods, pods.first().map(|entry| namespace(&entry.object)));
-    let ready = here.filter(|entry| service(&entry.object) && pod::stage(&entry.object) == Stage::Ready).count();
     let mut samples = Samples { counted: Vec::new(), unready: Vec::new() };
     for entry in pods {
         let pod = &entry.object;
@@ -172,13 +200,22 @@ fn samples(cluster: &Cluster<'_>, pods: &[Entry], resource: &str, by_use: bool) 
             Stage::Running if resource == "cpu" => samples.unready.push(asked),
             Stage::Running | Stage::Ready if resource == "memory" => samples.counted.push(Sample { used: cluster.load.memory(), asked }),
             Stage::Running | Stage::Ready => {
-                let used = cluster.load.cpu(ready, service(pod) && stage == Stage::Ready);
-                let limit = quantity::of_pod(&pod["spec"], "limits", "cpu");
-                samples.counted.push(Sample { used: if limit > 0 { used.min(limit) } else { used }, asked });
+                samples.counted.push(Sample { used: cpu_of(cluster.store, cluster.load, pod), asked });
             }
         }
     }
     Ok(samples)
+}
+
+/// The thousandths of a CPU that a Pod uses whose containers run.
+pub(crate) fn cpu_of(store: &Store, load: Load, pod: &Value) -> i128 {
+    let service = |pod: &Value| pod["metadata"]["labels"]["app"] == SERVICE;
+    // The load reaches the Pods behind the Service, which need not be those of one workload alone.
+    let here = store.list(Resource::Pods, Some(namespace(pod)));
+    let ready = here.filter(|entry| service(&entry.object) && pod::stage(&entry.object) == Stage::Ready).count();
+    let used = load.cpu(ready, service(pod) && pod::stage(pod) == Stage::Ready);
+    let limit = quantity::of_pod(&pod["spec"], "limits", "cpu");
+    if limit > 0 { used.min(limit) } else { used }
 }
 
 /// What the Pod's containers ask for; none where one of them does not say.

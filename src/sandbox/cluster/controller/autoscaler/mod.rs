@@ -5,6 +5,8 @@
 mod limits;
 mod metrics;
 
+pub(crate) use metrics::cpu_of;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -158,7 +160,7 @@ fn look(cluster: &mut Cluster<'_>, autoscaler: &Value, history: &mut History) {
         let message = format!("the HPA controller was able to update the target scale to {desired}");
         draft.condition("AbleToScale", true, "SucceededRescale", &message);
         draft.status["lastScaleTime"] = json!(draft.now);
-        cluster.put(resource, scaled(&entry.object, desired), None);
+        cluster.put_by(resource, scaled(&entry.object, desired), None, "scale");
         let message = format!("New size: {desired}; reason: {reason}");
         events::record(cluster, autoscaler, events::normal(SELF), "SuccessfulRescale", &message);
         let changes = if desired > current { &mut history.ups } else { &mut history.downs };

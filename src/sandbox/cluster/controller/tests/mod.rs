@@ -2,6 +2,7 @@
 
 mod autoscalers;
 mod clusters;
+mod keda;
 mod rollouts;
 mod workloads;
 
@@ -12,7 +13,7 @@ use super::{Memory, Moment, reconcile};
 use crate::sandbox::cluster::pod::{self, Stage};
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::store::{Entry, Store, text};
-use crate::sandbox::cluster::{Autoscaler, initial};
+use crate::sandbox::cluster::{ArgoCd, Autoscaler, initial};
 use crate::sandbox::fault::{Fault, FaultSet};
 use crate::sandbox::load::Load;
 
@@ -34,7 +35,7 @@ impl World {
     }
 
     fn with(autoscaler: Autoscaler) -> Self {
-        let (store, memory) = initial("uid", 0, START, autoscaler);
+        let (store, memory) = initial("uid", 0, START, autoscaler, ArgoCd::Off);
         Self { store, memory, faults: FaultSet::default(), load: Load::default(), now: START, speed: 1.0 }
     }
 

@@ -1,23 +1,16 @@
 //! Which folder an execution's files are in.
 //!
 //! An engine may apply the same attempt again: one that was found never to have started, or one that may be repeated. A name that was used stays used, so
-//! that a late supervisor finds it taken; the repetition gets the next folder, `again-1` and so on, and `verify` looks into the last.
+//! that a late supervisor finds it taken; the repetition gets the next folder, `again-1` and so on, and who verifies looks into the last.
 //!
 //! Invariant: what may run only once and may have run is never given another folder.
 
 use std::path::{Path, PathBuf};
 
-use crate::model::step::Effect;
-use crate::ports::action::Context;
-use crate::process::{Recovered, RecoveryError, is_used, recover};
-
-/// The folder of this doing's files: within one doing of a step, attempts are counted on whatever happens, so that their numbers tell them apart.
-pub(super) fn base(cx: &Context) -> PathBuf {
-    cx.files.join(&cx.idempotency_key)
-}
+use super::recovery::{Recovered, RecoveryError, is_used, recover};
 
 /// Where the last execution of this attempt is, and how many there were before it.
-pub(super) fn last(base: &Path, attempt: u32) -> (PathBuf, u32) {
+pub fn last(base: &Path, attempt: u32) -> (PathBuf, u32) {
     let mut found = (base.to_owned(), 0);
     loop {
         let next = base.join(format!("again-{}", found.1 + 1));
@@ -28,8 +21,11 @@ pub(super) fn last(base: &Path, attempt: u32) -> (PathBuf, u32) {
     }
 }
 
-/// Where the next execution of this attempt belongs. Blocks for a few fsyncs at most.
-pub(super) fn next(base: &Path, attempt: u32, effect: Effect) -> Result<PathBuf, RecoveryError> {
+/// Where the next execution of this attempt belongs; `may_repeat`: what may have run may run again. Blocks for a few fsyncs at most.
+///
+/// # Errors
+/// When the files of the last one cannot be used.
+pub fn next(base: &Path, attempt: u32, may_repeat: bool) -> Result<PathBuf, RecoveryError> {
     let (last, before) = last(base, attempt);
     if !is_used(&last, attempt) {
         return Ok(last);
@@ -37,7 +33,7 @@ pub(super) fn next(base: &Path, attempt: u32, effect: Effect) -> Result<PathBuf,
     let repeatable = match recover(&last, attempt)? {
         Recovered::NeverStarted => true,
         Recovered::StillRunning => false,
-        Recovered::Ended(_) | Recovered::Killed => effect != Effect::Once,
+        Recovered::Ended(_) | Recovered::Killed => may_repeat,
     };
     Ok(if repeatable { base.join(format!("again-{}", before + 1)) } else { last })
 }

@@ -1,0 +1,174 @@
+//! `run.restore`: gives back what a set of earlier runs changed, as the ledger has it.
+//!
+//! It is an action as any other, but lives with the engine: it reads the journal, and lets each change be taken back by the action that made it.
+//! Must not take anything back that the ledger does not lead to. Invariant: a field goes back only from the value at the end of an unbroken chain of
+//! changes of these runs to the value at its beginning, as a compare-and-swap; whatever else is found there is left alone and told.
+
+mod found;
+mod give;
+mod inputs;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use found::{Found, Past};
+use give::Giving;
+use inputs::Input;
+
+use crate::model::by_hand::ByHand;
+use crate::model::catalogue::{ActionEntry, OutputField, touches_nothing};
+use crate::model::change::{Change, Swap};
+use crate::model::intent::{Intent, Revert};
+use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::permission::Needs;
+use crate::model::run::TargetSpec;
+use crate::model::step::{Effect, Rollback};
+use crate::ports::action::{Action, Actions, Context, Inputs, Plan};
+use crate::ports::history::History;
+use crate::ports::journal::Journal;
+
+/// The name of the action.
+pub const NAME: &str = "run.restore";
+
+/// Gives back what earlier runs changed.
+pub struct Restore {
+    past: Option<Past>,
+}
+
+impl Restore {
+    /// With the journal of the runs, and every other action.
+    pub fn new(journal: Arc<dyn Journal>, history: Arc<dyn History>, actions: Actions) -> Self {
+        Self { past: Some(Past { journal, history, catalogue: Arc::new(actions.catalogue()), actions }) }
+    }
+
+    /// Where there is no journal: for what there is to know about it.
+    pub fn without_journal() -> Self {
+        Self { past: None }
+    }
+
+    fn past(&self) -> Result<&Past, Failure> {
+        self.past.as_ref().ok_or_else(|| Failure::permanent(format!("{NAME} needs the journal of the runs, and there is none here")))
+    }
+}
+
+static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
+    let output = |name: &str, kind: &str, help: &str| OutputField { name: name.to_owned(), kind: kind.to_owned(), help: help.to_owned() };
+    Arc::new(ActionEntry {
+        name: NAME.to_owned(),
+        summary: "Give back what earlier runs changed".to_owned(),
+        page: include_str!("restore.md").to_owned(),
+        inputs: inputs::schema(),
+        outputs: vec![
+            output(
+                "given_back",
+                "list",
+                "each field that went back: `object`, `field`, `from`, `to`, and the `run` whose value it had before",
+            ),
+            output("left", "list", "what was left alone: `object`, `field`, `live`, `wanted` and `why`"),
+            output("runs", "list", "the runs that were looked at, the earliest first, by their short ids"),
+        ],
+        effect: Effect::Idempotent,
+        effect_from_step: false,
+        observes: true,
+        reverts: false,
+        needs_target: true,
+        immediate: false,
+        touches: touches_nothing,
+        by_hand,
+        permissions,
+    })
+});
+
+/// Which objects it changes, only the journal knows.
+fn permissions(_: &Value, _: Option<&TargetSpec>) -> Needs {
+    Needs::default()
+}
+
+fn by_hand(inputs: &Value, _: Option<&TargetSpec>) -> ByHand {
+    let playbooks = inputs.get("playbooks").and_then(Value::as_array).map(|names| {
+        names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+            .collect::<Vec<_>>()
+    });
+    let of = playbooks.filter(|names| !names.is_empty()).map_or_else(String::new, |names| format!(" of {}", names.join(", ")));
+    ByHand {
+        look: Vec::new(),
+        act: vec![
+            format!(
+                "# put back what the runs{of} changed, the latest change first; `runsheet status RUN` lists it with the command for each:"
+            ),
+            "runsheet runs".to_owned(),
+        ],
+        undo: Vec::new(),
+    }
+}
+
+#[async_trait]
+impl Action for Restore {
+    fn entry(&self) -> Arc<ActionEntry> {
+        Arc::clone(&ENTRY)
+    }
+
+    async fn observe(&self, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+        let input = Input::of(inputs)?;
+        let found = self.past()?.find(cx, &input).await?;
+        serde_json::to_value(found).map_err(|error| Failure::permanent(format!("what was found cannot be written down: {error}")))
+    }
+
+    fn plan(&self, _: &Context, inputs: &Inputs, prior: &Value, _: &Rollback) -> Result<Plan, Failure> {
+        Input::of(inputs)?;
+        let found = Found::of(prior)?;
+        if found.give.is_empty() {
+            return Ok(Plan { intent: Intent::default(), unchanged: Some(found.outputs()) });
+        }
+        let changes = found.give.iter().flat_map(Giving::changes).collect();
+        let reason = "what was given back is not taken again: run the playbook that changed it".to_owned();
+        Ok(Plan { intent: Intent { changes, revert: Revert::Keep { reason }, ..Intent::default() }, unchanged: None })
+    }
+
+    async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {
+        let prepared = Input::of(inputs).and_then(|input| Ok((input, self.past()?, Found::of(&intent.prior)?)));
+        match prepared {
+            Ok((input, past, found)) => past.give(cx, found, input.settle.0).await,
+            Err(failure) => Applied::NotApplied { failure },
+        }
+    }
+
+    async fn verify(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
+        self.past()?.is_given(cx, Found::of(&intent.prior)?).await
+    }
+
+    async fn live(&self, cx: &Context, intent: &Intent) -> Result<Vec<Option<Value>>, Failure> {
+        let (past, found) = (self.past()?, Found::of(&intent.prior)?);
+        let mut all = Vec::with_capacity(intent.changes.len());
+        for giving in &found.give {
+            all.extend(past.live(cx, giving).await?);
+        }
+        Ok(all)
+    }
+}
+
+impl Giving {
+    /// As the ledger will have it.
+    fn changes(&self) -> impl Iterator<Item = Change> + '_ {
+        self.swaps.iter().map(|Swap { object, field, label, from, to }| Change {
+            object: object.clone(),
+            field: field.clone(),
+            label: label.clone(),
+            prior: from.clone(),
+            after: to.clone(),
+        })
+    }
+
+    /// What people are told of it.
+    fn told(&self) -> Vec<Value> {
+        let told = |swap: &Swap| json!({ "object": swap.object.in_words(), "field": swap.label, "from": swap.from, "to": swap.to, "run": self.run.short() });
+        self.swaps.iter().map(told).collect()
+    }
+}
