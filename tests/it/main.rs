@@ -61,4 +61,5 @@ mod rollbacks;
 mod secrets;
 mod support;
 mod terminals;
+mod tests_page;
 mod via;

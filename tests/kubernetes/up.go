@@ -313,6 +313,31 @@ func create(config *rest.Config, client *discovery.DiscoveryClient, metricsPort 
 			}
 		}
 	}
+	return served(dynamic)
+}
+
+// served waits until what the definitions define can be asked for. The controllers start after it: each that learns of a kind later puts its work
+// off until it knows everything of it.
+func served(dynamic dynamic.Interface) error {
+	kinds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	definitions, err := dynamic.Resource(kinds).List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for _, definition := range definitions.Items {
+		group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
+		plural, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "plural")
+		versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
+		version, _ := versions[0].(map[string]any)["name"].(string)
+		resource := dynamic.Resource(schema.GroupVersionResource{Group: group, Version: version, Resource: plural})
+		asked := func() error {
+			_, err := resource.List(context.Background(), metav1.ListOptions{})
+			return err
+		}
+		if err := until(definition.GetName()+" is served", patience, asked); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

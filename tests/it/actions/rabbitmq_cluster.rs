@@ -1,6 +1,6 @@
 //! RabbitMQ under its cluster operator: the RabbitmqCluster is scaled, its StatefulSet is refused, and nothing is taken back by itself.
 //!
-//! On the real control plane the definition (CRD) is installed by the test, and the operator is a loop of the test's own.
+//! On the real control plane the operator is a loop of the test's own.
 
 use http::Method;
 use runsheet::model::change::Swap;
@@ -14,30 +14,6 @@ const CLUSTERS: &str = "/apis/rabbitmq.com/v1beta1/namespaces/production/rabbitm
 const CLUSTER: &str = "/apis/rabbitmq.com/v1beta1/namespaces/production/rabbitmqclusters/queues";
 const SETS: &str = "/apis/apps/v1/namespaces/production/statefulsets";
 const SET: &str = "/apis/apps/v1/namespaces/production/statefulsets/queues-server";
-
-/// The definition, as far as the tests go: its `spec` takes anything, and the replicas have their default.
-fn definition() -> Value {
-    let schema = json!({
-        "type": "object",
-        "properties": {
-            "spec": {
-                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                "properties": { "replicas": { "type": "integer", "format": "int32", "minimum": 0, "default": 1 } },
-            },
-            "status": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
-        },
-    });
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "rabbitmqclusters.rabbitmq.com" },
-        "spec": {
-            "group": "rabbitmq.com", "scope": "Namespaced",
-            "names": { "plural": "rabbitmqclusters", "singular": "rabbitmqcluster", "kind": "RabbitmqCluster", "listKind": "RabbitmqClusterList", "shortNames": ["rmq"] },
-            "versions": [{
-                "name": "v1beta1", "served": true, "storage": true, "subresources": { "status": {} }, "schema": { "openAPIV3Schema": schema },
-            }],
-        },
-    })
-}
 
 /// Whether the cluster has an operator of its own: the sandbox has, and comes with a RabbitMQ.
 async fn has_operator(bench: &Bench) -> bool {
@@ -82,14 +58,6 @@ fn stateful_set(cluster: &Value) -> Value {
 /// With a RabbitmqCluster of three nodes that are ready, and its operator at work.
 async fn with_three_nodes(bench: &Bench, body: impl AsyncFnOnce(&Bench)) {
     let own = has_operator(bench).await;
-    if !own {
-        let (status, body) =
-            bench.ask(Method::POST, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "application/json", definition()).await;
-        assert!(matches!(status, 201 | 409), "{status}: {body}");
-        // It is refused for a moment while its storage is set up.
-        let served = || async { (bench.ask(Method::GET, CLUSTERS, "application/json", Value::Null).await.0 == 200).then_some(()) };
-        bench.until("the definition is served", served).await;
-    }
     let object = json!({ "apiVersion": "rabbitmq.com/v1beta1", "kind": "RabbitmqCluster", "metadata": { "name": "queues" }, "spec": { "replicas": 3 } });
     bench.create(CLUSTERS, object).await;
     let work = async {

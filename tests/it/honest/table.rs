@@ -78,26 +78,40 @@ fn written(difference: &Difference) -> String {
     format!("| {} | `{}` | {} | {} | |", cell(ask), cell(at), cell(sandbox), cell(real))
 }
 
-/// Holds what was found against the page.
-#[track_caller]
-pub fn check(found: &[Difference]) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sandbox.md");
-    let page = std::fs::read_to_string(&file).expect("docs/sandbox.md");
-    let lines = page.lines().skip_while(|line| *line != HEAD).skip(2).take_while(|line| line.starts_with('|'));
-    let rows: Vec<Row> = lines.map(|line| Row::parse(line).unwrap_or_else(|| panic!("no row: {line}"))).collect();
-    let mut told = String::new();
-    for difference in found.iter().filter(|difference| !rows.iter().any(|row| row.covers(difference))) {
-        let _ = write!(told, "\nnot listed:  {}", written(difference));
+/// The page's rows.
+pub struct Table(Vec<Row>);
+
+impl Table {
+    /// As the page has them.
+    pub fn read() -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sandbox.md");
+        let page = std::fs::read_to_string(&file).expect("docs/sandbox.md");
+        let lines = page.lines().skip_while(|line| *line != HEAD).skip(2).take_while(|line| line.starts_with('|'));
+        Self(lines.map(|line| Row::parse(line).unwrap_or_else(|| panic!("no row: {line}"))).collect())
     }
-    for row in &rows {
-        if row.why.is_empty() {
-            let _ = write!(told, "\nno reason:   {} `{}`", row.ask, row.at);
-        }
-        if !found.iter().any(|difference| row.covers(difference)) {
-            let _ = write!(told, "\nthere no more: {} `{}`", row.ask, row.at);
-        }
+
+    /// Whether a row is about this difference.
+    pub fn covers(&self, difference: &Difference) -> bool {
+        self.0.iter().any(|row| row.covers(difference))
     }
-    assert!(told.is_empty(), "docs/sandbox.md and the clusters say different things:{told}");
+
+    /// Holds what was found against the page.
+    #[track_caller]
+    pub fn check(&self, found: &[Difference]) {
+        let mut told = String::new();
+        for difference in found.iter().filter(|difference| !self.covers(difference)) {
+            let _ = write!(told, "\nnot listed:  {}", written(difference));
+        }
+        for row in &self.0 {
+            if row.why.is_empty() {
+                let _ = write!(told, "\nno reason:   {} `{}`", row.ask, row.at);
+            }
+            if !found.iter().any(|difference| row.covers(difference)) {
+                let _ = write!(told, "\nthere no more: {} `{}`", row.ask, row.at);
+            }
+        }
+        assert!(told.is_empty(), "docs/sandbox.md and the clusters say different things:{told}");
+    }
 }
 
 #[test]

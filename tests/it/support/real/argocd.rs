@@ -1,7 +1,7 @@
-//! Argo CD on a real control plane: the definitions of its objects, and a loop of the tests' own that heals as it does.
+//! Argo CD on a real control plane: a loop of the tests' own that heals as it does.
 //!
 //! It must not know any action. Invariant: its Application, its project and all that it owns are in the test's own namespace; the definitions are the
-//! cluster's, and stay. They hold no schema: what is real here is the API, what is not is Argo CD itself.
+//! cluster's from its start. They hold no schema: what is real here is the API, what is not is Argo CD itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::namespace::Namespace;
 use crate::support::PATIENCE;
 
-const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const GROUP: &str = "/apis/argoproj.io/v1alpha1";
 const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -21,8 +20,6 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// Installs it in a namespace, as [`crate::support::control_plane::Cluster::argocd`] says; what it does is this task.
 pub async fn install(namespace: &Arc<Namespace>, autoscaler: bool) -> tokio::task::JoinHandle<()> {
-    define(namespace, "Application", "applications", &["app", "apps"]).await;
-    define(namespace, "AppProject", "appprojects", &["appproj", "appprojs"]).await;
     let meta = |name: &str| json!({ "name": name, "namespace": namespace.name });
     let object = |kind: &str, name: &str, spec: Value| json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": meta(name), "spec": spec });
     let anything = json!([{ "namespace": "*", "server": "*" }]);
@@ -60,27 +57,6 @@ pub async fn install(namespace: &Arc<Namespace>, autoscaler: bool) -> tokio::tas
             tokio::time::sleep(EVERY).await;
         }
     })
-}
-
-/// Makes a kind known, unless it is, and waits until it is served.
-async fn define(namespace: &Namespace, kind: &str, plural: &str, short: &[&str]) {
-    let schema = json!({ "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } });
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": format!("{plural}.argoproj.io") },
-        "spec": {
-            "group": "argoproj.io", "scope": "Namespaced",
-            "names": { "kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": kind.to_lowercase(), "shortNames": short },
-            "versions": [{ "name": "v1alpha1", "served": true, "storage": true, "schema": schema }],
-        },
-    });
-    let (status, answer) = namespace.ask(Method::POST, DEFINITIONS, Some(&definition)).await;
-    assert!(status == 201 || status == 409, "{kind}: {status}: {answer}");
-    let list = namespace.path(GROUP, plural);
-    let deadline = Instant::now() + PATIENCE;
-    while namespace.ask(Method::GET, &list, None).await.0 != 200 {
-        assert!(Instant::now() < deadline, "the API server does not serve {plural}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// An object that is owned: where it is, and what the repository says of it.
