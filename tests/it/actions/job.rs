@@ -50,7 +50,8 @@ async fn one_that_was_cut_is_found_again(bench: Bench) {
 }
 
 async fn one_that_fails_fails_the_step_and_says_what_it_said(bench: Bench) {
-    let step = bench.step("k8s.job", inputs(json!({})));
+    // The real cluster's Jobs fail by their image; the sandbox's, since its pods crash.
+    let step = bench.step("k8s.job", inputs(json!({ "image": "registry.example/fail:1" })));
     let intent = step.plan().await.intent;
     bench.cluster.suffer(Trouble::Crash(intent.note["name"].as_str().unwrap(), 10)).await;
     let applied = step.apply(&intent).await;
