@@ -51,6 +51,7 @@ mod plugins;
 mod processes;
 mod real_interrupted;
 mod real_k6;
+mod real_keda;
 mod real_killed;
 mod real_leases;
 mod real_playbooks;

@@ -26,6 +26,18 @@ fn autoscaler() -> Value {
     })
 }
 
+/// A ScaledObject of KEDA, on the CPU alone, as [`autoscaler`]; what it scales down goes at once.
+fn scaled_object() -> Value {
+    let cpu = json!({ "type": "cpu", "metricType": "Utilization", "metadata": { "value": "70" } });
+    let quick = json!({ "horizontalPodAutoscalerConfig": { "behavior": { "scaleDown": { "stabilizationWindowSeconds": 0 } } } });
+    json!({
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": { "name": "ticket-service-scaler" },
+        "spec": {
+            "scaleTargetRef": { "name": "ticket-service" }, "minReplicaCount": 2, "maxReplicaCount": 16, "triggers": [cpu], "advanced": quick,
+        },
+    })
+}
+
 /// A stage on which the case can run.
 pub fn stage(case: &Case, way: Way) -> RealStage {
     let stage = RealStage::new(way).quick(case.playbook);
@@ -34,6 +46,11 @@ pub fn stage(case: &Case, way: Way) -> RealStage {
         let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
         stage.patch("/apis/apps/v1", DEPLOYMENT, &patch);
         stage.until_ready(2);
+    }
+    if case.autoscaler == "keda" {
+        stage.create("/apis/keda.sh/v1alpha1", "scaledobjects", &scaled_object());
+        let hpa = stage.path("/apis/autoscaling/v2", "horizontalpodautoscalers/keda-hpa-ticket-service-scaler");
+        stage.until("KEDA scales it", |stage| stage.ask(http::Method::GET, &hpa, None).1["status"]["desiredReplicas"] == 2);
     }
     if case.autoscaler == "cpu" {
         stage.create("/apis/autoscaling/v2", "horizontalpodautoscalers", &autoscaler());
@@ -135,6 +152,8 @@ fn scaled_out(comes: Comes, settle: &'static [&'static str]) -> (RealStage, Obje
                 stage.proxy().fault("PATCH */deployments/ticket-service", Fault::HoldAnswer);
                 let run = stage.start(&arguments(&case, &stage));
                 stage.until_held();
+                // Earlier, it would scale the pods of the old template out, too, whose pools nobody has proved.
+                stage.until("the pods of the new template are there alone", |stage| stage.pods().len() == 2 && wanted(stage) == 18);
                 load(&stage, "1750m");
                 stage.until("the autoscaler scales out while the pools are being changed", |stage| replicas(stage) == 10);
                 stage.proxy().let_go();
@@ -192,6 +211,8 @@ mod real_cluster {
             Case::of("scale", &["replicas=6"]),
             Case::of("scale", &["replicas=1"]),
             Case { autoscaler: "cpu", pool: Some(9), ..Case::of("scale", &["replicas=5"]) },
+            Case { autoscaler: "keda", ..Case::of("pre-event", &["settle=15s"]) },
+            Case { autoscaler: "keda", pool: Some(9), ..Case::of("scale", &["replicas=5"]) },
             Case::of("pool-size", &["pool_size=12"]),
             Case::of("pool-size", &["pool_size=40"]),
             Case::of("autoscale-hpa", &["max=7"]),

@@ -48,7 +48,11 @@ func main() {
 	case "surroundings":
 		err = surroundings(os.Args[1:])
 	case "up":
-		err = up(argument(1))
+		keda := ""
+		if len(os.Args) > 2 {
+			keda = os.Args[2]
+		}
+		err = up(argument(1), keda)
 	case "down":
 		err = stop(argument(1))
 	case "start":
@@ -70,7 +74,7 @@ func argument(number int) string {
 }
 
 func usage() {
-	fmt.Fprint(os.Stderr, `usage: kubernetes up FOLDER              start a cluster and wait until it is ready
+	fmt.Fprint(os.Stderr, `usage: kubernetes up FOLDER [KEDA]       start a cluster and wait until it is ready; with KEDA from that folder, where one is given
        kubernetes down FOLDER            stop its processes
        kubernetes start FOLDER PROCESS   start a process of it again, which was killed
        kubernetes PROCESS [FLAGS]        be one: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok, surroundings

@@ -25,14 +25,16 @@ func start(folder, name string) error {
 		return fmt.Errorf("%s has never been started in %s: %w", name, folder, err)
 	}
 	var args []string
-	if err := json.Unmarshal(text, &args); err != nil {
-		return err
+	if err := json.Unmarshal(text, &args); err != nil || len(args) == 0 {
+		return fmt.Errorf("%s.args does not say how %s is started: %w", name, name, err)
 	}
 	if pid, alive := processOf(folder, name); alive {
 		return fmt.Errorf("%s runs already, as process %d", name, pid)
 	}
-	program, err := os.Executable()
-	if err != nil {
+	program := args[0]
+	if filepath.IsAbs(program) {
+		args = args[1:]
+	} else if program, err = os.Executable(); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(filepath.Join(folder, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -40,10 +42,10 @@ func start(folder, name string) error {
 		return err
 	}
 	defer log.Close()
-	command := exec.Command(program, append([]string{name}, args...)...)
+	command := exec.Command(program, args...)
 	command.Stdout, command.Stderr, command.Dir = log, log, folder
 	// Two cores are shared with what is tested.
-	command.Env = append(os.Environ(), "GOMAXPROCS=2", "GOGC=200")
+	command.Env = append(append(os.Environ(), "GOMAXPROCS=2", "GOGC=200"), kedaNamespaces...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {
 		return err
@@ -56,9 +58,14 @@ func start(folder, name string) error {
 	return command.Process.Release()
 }
 
-// declare writes down how a process is started, and starts it.
+// declare writes down how a process of this program is started, and starts it.
 func declare(folder, name string, args ...string) error {
-	text, err := json.Marshal(args)
+	return declareOther(folder, name, name, args...)
+}
+
+// declareOther does so with another program, by its absolute path.
+func declareOther(folder, name, program string, args ...string) error {
+	text, err := json.Marshal(append([]string{program}, args...))
 	if err != nil {
 		return err
 	}
@@ -71,7 +78,7 @@ func declare(folder, name string, args ...string) error {
 // stop ends every process of the cluster, the last started first.
 func stop(folder string) error {
 	var problems []error
-	for _, name := range []string{"kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "surroundings", "etcd"} {
+	for _, name := range []string{"keda-adapter", "keda-operator", "kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "surroundings", "etcd"} {
 		if pid, alive := processOf(folder, name); alive {
 			// Nothing of it is kept, so there is nothing to put in order first.
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -10,14 +10,13 @@ import (
 	"os"
 	"time"
 
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
 // surroundings are what a control plane expects around it: a network that leads to pods and kubelets, and metrics. And a ticket service behind
-// an address of its own, since no pod here runs a program; and what the tests need of KEDA.
+// an address of its own, since no pod here runs a program.
 func surroundings(args []string) error {
 	flags := flag.NewFlagSet("surroundings", flag.ExitOnError)
 	account := flags.String("kubeconfig", "", "the account that reads pods and configmaps")
@@ -65,12 +64,6 @@ func surroundings(args []string) error {
 		return err
 	}
 	go func() { failed <- network.serve(listener) }()
-
-	custom, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	go (&keda{client: custom}).run(context.Background())
 
 	// The informers start when the API server is there, and go on when it has been away.
 	settings.Informer()

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -51,8 +52,9 @@ const ticketService = "ticket-service"
 // How long a cluster may take to be ready.
 const patience = 30 * time.Second
 
-// up starts a cluster in this folder, which must be empty or not be there, and returns when it is ready.
-func up(folder string) error {
+// up starts a cluster in this folder, which must be empty or not be there, and returns when it is ready. KEDA comes from the folder that
+// tests/keda/build has printed, or not at all.
+func up(folder, keda string) error {
 	folder, err := filepath.Abs(folder)
 	if err != nil {
 		return err
@@ -63,7 +65,7 @@ func up(folder string) error {
 	if _, err := os.Stat(filepath.Join(folder, "etcd.args")); err == nil {
 		return fmt.Errorf("there is a cluster in %s: stop it and remove the folder", folder)
 	}
-	if err := bringUp(folder); err != nil {
+	if err := bringUp(folder, keda); err != nil {
 		// What was started must not stay behind; its logs do.
 		if problem := stop(folder); problem != nil {
 			fmt.Fprintln(os.Stderr, problem)
@@ -73,13 +75,14 @@ func up(folder string) error {
 	return nil
 }
 
-func bringUp(folder string) error {
+func bringUp(folder, keda string) error {
 	in := func(name string) string { return filepath.Join(folder, name) }
-	ports, err := freePorts(6)
+	ports, err := freePorts(8)
 	if err != nil {
 		return err
 	}
 	etcdPort, peerPort, apiPort, metricsPort, ticketsPort, kubeletPort := ports[0], ports[1], ports[2], ports[3], ports[4], ports[5]
+	operatorPort, externalPort := ports[6], ports[7]
 	server := fmt.Sprintf("https://127.0.0.1:%d", apiPort)
 	tokens, err := credentials(folder, server)
 	if err != nil {
@@ -143,13 +146,18 @@ func bringUp(folder string) error {
 	if err := until("the API server is ready", patience, ready); err != nil {
 		return err
 	}
-	if err := create(config, client, metricsPort); err != nil {
+	if err := create(config, client, metricsPort, keda, externalPort); err != nil {
 		return err
 	}
 	if err := controllers(folder, in("admin.kubeconfig"), kubeletPort); err != nil {
 		return err
 	}
-	return describe(folder, server, tokens, config, client, ticketsPort)
+	if keda != "" {
+		if err := startKEDA(folder, keda, operatorPort, externalPort); err != nil {
+			return err
+		}
+	}
+	return describe(folder, server, tokens, config, client, ticketsPort, keda != "")
 }
 
 // podLog is the log that every container has, as a container runtime writes it.
@@ -173,7 +181,8 @@ func controllers(folder, kubeconfig string, kubeletPort int) error {
 		// An autoscaler that is looked at for minutes is of no use to a test.
 		"--horizontal-pod-autoscaler-sync-period", "1s", "--horizontal-pod-autoscaler-downscale-stabilization", "2s",
 		"--horizontal-pod-autoscaler-initial-readiness-delay", "1s", "--horizontal-pod-autoscaler-cpu-initialization-period", "1s",
-		"--resource-quota-sync-period", "5s", "--namespace-sync-period", "30s",
+		// Quotas are counted anew when pods go, and not every few seconds: a count from a cache that is behind lets one pod too many in.
+		"--namespace-sync-period", "30s",
 		// Where the API server is killed for a while, no node has been lost.
 		"--node-monitor-grace-period", "1h"); err != nil {
 		return err
@@ -198,6 +207,7 @@ func credentials(folder, server string) (map[string]string, error) {
 		"kube-apiserver": {CommonName: "kube-apiserver", Organization: []string{"system:masters"}},
 		"aggregator":     {CommonName: "runsheet-test-aggregator"},
 		"surroundings":   {CommonName: "localhost"},
+		kedaAccount:      {CommonName: kedaAccount, Organization: []string{"system:masters"}},
 	}
 	for name, group := range accounts {
 		issued[name] = pkix.Name{CommonName: name, Organization: []string{group}}
@@ -220,6 +230,9 @@ func credentials(folder, server string) (map[string]string, error) {
 	}
 	tokens := map[string]string{ticketService: token()}
 	if err := os.WriteFile(in("service-token"), []byte(tokens[ticketService]), 0o600); err != nil {
+		return nil, err
+	}
+	if err := kubeconfig(folder, kedaAccount, server); err != nil {
 		return nil, err
 	}
 	var lines strings.Builder
@@ -271,8 +284,14 @@ egressSelections:
 `, socket)
 }
 
-// create makes the objects that every cluster has.
-func create(config *rest.Config, client *discovery.DiscoveryClient, metricsPort int) error {
+// A file of objects.
+type file struct {
+	name string
+	text []byte
+}
+
+// create makes the objects that every cluster has, and KEDA's definitions where it is given.
+func create(config *rest.Config, client *discovery.DiscoveryClient, metricsPort int, keda string, externalPort int) error {
 	groups, err := restmapper.GetAPIGroupResources(client)
 	if err != nil {
 		return err
@@ -282,25 +301,36 @@ func create(config *rest.Config, client *discovery.DiscoveryClient, metricsPort 
 	if err != nil {
 		return err
 	}
-	files, err := objects.ReadDir("objects")
+	texts, err := fs.Glob(objects, "objects/*.yaml")
 	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		text, err := objects.ReadFile("objects/" + file.Name())
+	var files []file
+	for _, name := range texts {
+		text, err := objects.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		documents := strings.Split(strings.ReplaceAll(string(text), "METRICS_PORT", fmt.Sprint(metricsPort)), "\n---\n")
+		files = append(files, file{name, text})
+	}
+	if keda != "" {
+		definitions, err := kedaDefinitions(keda)
+		if err != nil {
+			return err
+		}
+		files = append(append(files, definitions...), kedaMetrics(externalPort))
+	}
+	for _, file := range files {
+		documents := strings.Split(strings.ReplaceAll(string(file.text), "METRICS_PORT", fmt.Sprint(metricsPort)), "\n---\n")
 		for _, document := range documents {
 			object := &unstructured.Unstructured{}
 			if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
-				return fmt.Errorf("%s: %w", file.Name(), err)
+				return fmt.Errorf("%s: %w", file.name, err)
 			}
 			kind := object.GroupVersionKind()
 			mapping, err := mapper.RESTMapping(schema.GroupKind{Group: kind.Group, Kind: kind.Kind}, kind.Version)
 			if err != nil {
-				return fmt.Errorf("%s: %w", file.Name(), err)
+				return fmt.Errorf("%s: %w", file.name, err)
 			}
 			// The empty namespace stands for none.
 			resource := dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace())
@@ -342,7 +372,7 @@ func served(dynamic dynamic.Interface) error {
 }
 
 // describe waits until nodes and metrics are there, and writes cluster.json.
-func describe(folder, server string, tokens map[string]string, config *rest.Config, client *discovery.DiscoveryClient, ticketsPort int) error {
+func describe(folder, server string, tokens map[string]string, config *rest.Config, client *discovery.DiscoveryClient, ticketsPort int, keda bool) error {
 	dynamic, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return err
@@ -365,6 +395,9 @@ func describe(folder, server string, tokens map[string]string, config *rest.Conf
 	}
 	metrics := func() error {
 		_, err := client.RESTClient().Get().AbsPath("/apis/metrics.k8s.io/v1beta1/nodes").DoRaw(context.Background())
+		if err == nil && keda {
+			_, err = client.RESTClient().Get().AbsPath("/apis/external.metrics.k8s.io/v1beta1").DoRaw(context.Background())
+		}
 		return err
 	}
 	if err := until("the metrics are served", patience, metrics); err != nil {

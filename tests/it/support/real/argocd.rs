@@ -4,13 +4,12 @@
 //! cluster's from its start. They hold no schema: what is real here is the API, what is not is Argo CD itself.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::namespace::Namespace;
-use crate::support::PATIENCE;
 
 const GROUP: &str = "/apis/argoproj.io/v1alpha1";
 const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";

@@ -49,13 +49,13 @@ impl Kubernetes {
         Self::at(folder.into(), None)
     }
 
-    /// One for this test alone, whose processes may be stopped.
+    /// One for this test alone, whose processes may be stopped. It has no KEDA.
     pub fn own() -> Self {
         assert!(std::env::var_os(FOLDER).is_some_and(|folder| !folder.is_empty()), "this test {MISSING}");
         let folder = tempfile::Builder::new().prefix("runsheet-k8s-").tempdir().expect("a temporary folder");
         let path = folder.path().join("cluster");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubernetes/up");
-        let up = Command::new(script).arg(&path).stdin(Stdio::null()).output().expect("tests/kubernetes/up");
+        let up = Command::new(script).arg(&path).arg("--without-keda").stdin(Stdio::null()).output().expect("tests/kubernetes/up");
         assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
         Self::at(path, Some(folder))
     }
