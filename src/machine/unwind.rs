@@ -61,9 +61,10 @@ impl Draft<'_> {
         self.flight.tasks.keys().all(|id| self.state.node(*id).status == StepStatus::RollingBack)
     }
 
-    /// What only waits for a lock, or reads before anything was done, is let go of.
+    /// What only waits for a lock or reads is let go of: before anything was done, and a check after it, which may be waited for as long as its
+    /// `within` says.
     pub fn drop_waiting_tasks(&mut self) {
-        let waiting = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Samples(_) | Stage::Check(Phase::Before, _));
+        let waiting = |stage: &Stage| matches!(stage, Stage::Lock | Stage::Observe | Stage::Samples(_) | Stage::Applied | Stage::Check(..));
         let idle: Vec<NodeId> =
             self.flight.tasks.keys().copied().filter(|id| waiting(&self.state.node(*id).stage) && !self.state.is_always(*id)).collect();
         for id in idle {
@@ -100,7 +101,14 @@ impl Draft<'_> {
                     let detail = node.detail.as_ref();
                     if detail.is_some_and(|detail| detail.frozen) {
                         let failure = detail.and_then(|detail| detail.failure.clone());
-                        let failure = failure.unwrap_or_else(|| Failure::permanent("the run ended before another attempt"));
+                        let failure = failure.unwrap_or_else(|| {
+                            Failure::permanent(match node.stage {
+                                Stage::Applied | Stage::Check(Phase::After, _) => {
+                                    "the action was done, and the run ended before the check after it held"
+                                }
+                                _ => "the run ended before another attempt",
+                            })
+                        });
                         self.emit(Event::StepFailed { step, failure, applied: true });
                     } else {
                         self.emit(Event::StepSkipped { step, reason: SkipReason::RunEnded });

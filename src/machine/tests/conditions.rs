@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use super::world::{Driver, Fault, StepExt, World, call_again, definition, set, step};
+use crate::machine::task::What;
 use crate::model::duration::Span;
 use crate::model::event::{Event, Phase};
+use crate::model::instruction::Command;
 use crate::model::status::{RunStatus, StepStatus};
 use crate::model::step::{Accept, At, Condition, IfLate, OnFailure, Step, Uses, Wait};
 use crate::model::template::{Source, Template};
@@ -138,4 +140,33 @@ fn an_idempotent_step_that_fails_with_effect_is_tried_again_and_a_once_step_is_n
     let once = super::world::call_once("a").tries(3);
     let once = Driver::start(definition(vec![once]), World::default().fault("a", Fault::FailsWithEffect(2)));
     assert_eq!((once.status(), once.world.calls["a"]), (RunStatus::Paused, 1));
+}
+
+#[test]
+fn a_rollback_or_an_end_does_not_wait_for_a_check_after_a_step() {
+    let begin = || {
+        let step = Step { after: vec![Condition { within: Some(Span::seconds(600)), ..holds("false") }], ..set("a", "x", 1) };
+        let mut driver = Driver::begin(definition(vec![step]), World::of(&[("x", 0)]), 4);
+        for _task in ["reads", "acts"] {
+            driver.answer("a");
+        }
+        assert_eq!((driver.world.fields["x"], driver.step("a")), (1, StepStatus::Running), "its check is waited for");
+        driver
+    };
+    let mut back = begin();
+    back.say(Command::Rollback { only: Vec::new() });
+    assert!(back.queue.iter().all(|task| !matches!(task.what, What::Check { .. })), "{:?}", back.queue);
+    back.run();
+    assert_eq!((back.status(), back.step("a"), back.world.fields["x"]), (RunStatus::RolledBack, StepStatus::RolledBack, 0));
+    // So does one that took over from a process that was killed.
+    let mut killed = begin();
+    killed.say(Command::Rollback { only: Vec::new() });
+    let after = Driver::recover(killed.journal.clone(), killed.world.clone(), &killed.definition, killed.now);
+    assert_eq!((after.status(), after.world.fields["x"]), (RunStatus::RolledBack, 0));
+    let mut ended = begin();
+    ended.say(Command::Cancel { rollback: false });
+    ended.run();
+    assert_eq!((ended.status(), ended.step("a"), ended.world.fields["x"]), (RunStatus::Cancelled, StepStatus::Failed, 1));
+    let failure = ended.state().node(0).detail.as_ref().and_then(|detail| detail.failure.clone()).expect("why");
+    assert!(failure.message.contains("the run ended before the check after it held"), "{failure}");
 }
