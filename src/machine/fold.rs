@@ -399,6 +399,8 @@ impl State {
                     };
                     **detail = Detail {
                         occurrence: next,
+                        // What has fired has, and counts on; only what was taken back can fire anew.
+                        fired: detail.fired.filter(|_| to == ResetTo::Pending),
                         time_cleared: detail.time_cleared,
                         gate_cleared: detail.gate_cleared,
                         late_cleared: detail.late_cleared,

@@ -117,6 +117,7 @@ impl Draft<'_> {
         for (change, standing) in intent.changes.iter().zip(&standings) {
             match standing {
                 Standing::AlreadyPrior => {}
+                Standing::GivenBack { run, step } => taken_back.push(format!("{} was given back by step {step} of run {}", change.label, run.short())),
                 Standing::TakenBack { run, step } => taken_back.push(format!("{} was taken back with what step {step} of run {} had set", change.label, run.short())),
                 Standing::Ours { live } => swaps.push(Swap {
                     object: change.object.clone(),

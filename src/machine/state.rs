@@ -474,6 +474,7 @@ impl Detail {
         let intent = Intent {
             prior: intent.prior.clone(),
             changes: intent.changes.clone(),
+            gives_back: intent.gives_back,
             revert: intent.revert.clone(),
             note: intent.note.clone(),
             by_hand: Vec::new(),

@@ -7,11 +7,12 @@ use super::needs::NeedKind;
 use super::owed::OwedWhat;
 use super::step_view::EffectState;
 use super::view::RunView;
-use crate::model::change::{Change, LedgerEntry, Standing, Swap};
+use crate::model::change::{Change, Standing, Swap};
 use crate::model::event::{Event, GateKind, ResetTo, SkipReason, Waiting};
 use crate::model::id::RunId;
 use crate::model::instruction::Command;
 use crate::model::intent::{Intent, Revert};
+use crate::model::ledger::LedgerEntry;
 use crate::model::outcome::{Applied, Failure};
 use crate::model::status::{RunStatus, StepStatus};
 
@@ -283,7 +284,17 @@ fn a_call_that_fails_because_of_a_step_names_that_step_alone() {
 
 fn entered(run: u128, change: Change, position: i64, reverted_at: Option<i64>) -> LedgerEntry {
     let run = if run == 0 { run_id() } else { RunId(uuid::Uuid::from_u128(run)) };
-    LedgerEntry { run, step: path("scale"), occurrence: 1, change, settled: true, reverted: reverted_at.is_some(), reverted_at, position }
+    LedgerEntry {
+        run,
+        step: path("scale"),
+        occurrence: 1,
+        change,
+        settled: true,
+        gives_back: false,
+        reverted: reverted_at.is_some(),
+        reverted_at,
+        position,
+    }
 }
 
 #[test]

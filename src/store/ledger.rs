@@ -5,8 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::model::change::{Change, LedgerEntry, ObjectRef, is_given_back, taken_back_with};
+use crate::model::change::{Change, ObjectRef};
 use crate::model::id::{RunId, StepPath};
+use crate::model::ledger::{LedgerEntry, is_given_back, taken_back_with};
 
 /// From how many entries on a run's debts are counted as they were entered, without a look at other runs.
 const LOOKED_AT: u64 = 200;
@@ -14,6 +15,10 @@ const LOOKED_AT: u64 = 200;
 /// Whether the step of a row of `changes` has succeeded since its intent.
 const SETTLED: &str = "EXISTS (SELECT 1 FROM events WHERE events.run_id = changes.run_id AND +events.id > changes.position \
     AND events.kind = 'step_succeeded' AND json_extract(events.body, '$.step_succeeded.step') = changes.step)";
+
+/// Whether the intent of a row of `changes` gives back what others had changed.
+const GIVES_BACK: &str = "coalesce((SELECT coalesce(json_extract(events.body, '$.attempt_started.intent.gives_back'), \
+    json_extract(events.body, '$.step_started.intent.gives_back')) FROM events WHERE events.id = changes.position), 0)";
 
 /// Enters the changes of an intent that is stored as event `position`. A change that an earlier attempt of the same occurrence may already
 /// have made is not entered twice.
@@ -89,7 +94,7 @@ pub(super) fn of_field(connection: &Connection, object: &ObjectRef, field: &str)
              CASE WHEN reverted = 1 THEN (SELECT min(events.id) FROM events WHERE events.run_id = changes.run_id \
              AND +events.id > changes.position AND events.kind = 'step_rolled_back' \
              AND json_extract(events.body, '$.step_rolled_back.step') = changes.step) END, \
-             {SETTLED} \
+             {SETTLED}, {GIVES_BACK} \
              FROM changes WHERE object = ?1 AND field = ?2 ORDER BY position, nth",
         ))?
         .query_map(params![object.0, field], entry)?
@@ -101,7 +106,7 @@ pub(super) fn owed(connection: &Connection, run: RunId) -> rusqlite::Result<Vec<
     connection
         .prepare_cached(&format!(
             "SELECT run_id, step, occurrence, object, field, label, prior, after, reverted, position, NULL, \
-             {SETTLED} \
+             {SETTLED}, {GIVES_BACK} \
              FROM changes \
              WHERE run_id = ?1 AND reverted = 0 AND NOT EXISTS (SELECT 1 FROM events WHERE events.id = changes.position \
              AND coalesce(json_extract(events.body, '$.attempt_started.intent.revert.keep'), \
@@ -127,6 +132,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
         position: row.get(9)?,
         reverted_at: row.get(10)?,
         settled: row.get(11)?,
+        gives_back: row.get(12)?,
     })
 }
 

@@ -1,8 +1,8 @@
 //! The ledger holds what may have been changed and was not put back: no more, and never less.
 
 use super::*;
-use crate::model::change::LedgerEntry;
 use crate::model::event::ResetTo;
+use crate::model::ledger::LedgerEntry;
 use crate::model::outcome::{Applied, Failure, Verdict};
 
 /// The ledger of the replicas after these events: prior, after, occurrence, and whether it was reverted.
