@@ -108,11 +108,16 @@ pub fn built_on<'h>(history: &'h [LedgerEntry], own: &LedgerEntry) -> Vec<&'h Le
 }
 
 /// The changes in force without those that were given back, nor what gave them back; and of those, which entry did.
-fn given_back<'h>(history: &'h [LedgerEntry]) -> (Vec<&'h LedgerEntry>, Vec<(&'h LedgerEntry, &'h LedgerEntry)>) {
+fn without_what_went_back(history: &[LedgerEntry]) -> (Vec<&LedgerEntry>, Vec<(&LedgerEntry, &LedgerEntry)>) {
     let mut there: Vec<&LedgerEntry> = Vec::new();
     let mut gone = Vec::new();
-    for entry in in_force(history) {
-        match (entry.gives_back && entry.settled).then(|| began_with(&there, &entry.change)).flatten() {
+    let all = in_force(history);
+    for (at, entry) in all.iter().copied().enumerate() {
+        // One that failed half-way has given the field back all the same, where the next change found it so.
+        let found =
+            |next: &&&LedgerEntry| next.settled && next.change.prior == entry.change.after && next.change.prior != entry.change.prior;
+        let certain = entry.settled || all.iter().skip(at + 1).find(|next| next.settled).filter(found).is_some();
+        match (entry.gives_back && certain).then(|| began_with(&there, &entry.change)).flatten() {
             Some(first) => gone.extend(there.drain(first..).map(|gone| (gone, entry))),
             None => there.push(entry),
         }
@@ -138,13 +143,13 @@ fn began_with(chain: &[&LedgerEntry], back: &Change) -> Option<usize> {
 
 /// What is left of a field's changes: those in force that were not given back, without what gave back the others.
 pub fn still_there(history: &[LedgerEntry]) -> Vec<&LedgerEntry> {
-    given_back(history).0
+    without_what_went_back(history).0
 }
 
 /// The later change that brought back what was there before this one, or before those on which it was built: of this one, nothing is owed any more,
 /// whatever came after. Each change up to it took over what the one before had left, and it has certainly been made.
 pub fn given_back_by<'h>(history: &'h [LedgerEntry], own: &LedgerEntry) -> Option<&'h LedgerEntry> {
-    if let Some((_, by)) = given_back(history).1.into_iter().find(|(gone, _)| *gone == own) {
+    if let Some((_, by)) = without_what_went_back(history).1.into_iter().find(|(gone, _)| *gone == own) {
         return Some(by);
     }
     let links = links(history);
@@ -152,22 +157,23 @@ pub fn given_back_by<'h>(history: &'h [LedgerEntry], own: &LedgerEntry) -> Optio
     // What gave something back is built on nothing: it began anew.
     let before = std::iter::successors(own_link, |link| if link.entry.gives_back { None } else { links.get(link.base?) });
     let goals: Vec<&Value> = before.filter(|link| !link.entry.gives_back).map(|link| &link.entry.change.prior).collect();
-    // Where the field may stand, as far as this change and those after it are known.
-    let mut ends = vec![&own.change.after];
+    let is_goal = |value: &Value| *value != own.change.after && goals.contains(&value);
+    // Where the field may stand, as far as this change and those after it are known, and what brought it there.
+    let mut ends: Vec<(&Value, Option<&LedgerEntry>)> = vec![(&own.change.after, None)];
     if !own.settled {
-        ends.push(&own.change.prior);
+        ends.push((&own.change.prior, None));
     }
     for link in links.iter().filter(|link| link.ended.is_none() && link.entry.position > own.position) {
-        let change = &link.entry.change;
-        let goes_on = ends.contains(&&change.prior);
-        match (goes_on, link.entry.settled) {
-            (true, true) => ends = vec![&change.after],
-            (true, false) => ends.push(&change.after),
-            (false, true) => return None,
-            (false, false) => {}
-        }
-        if link.entry.settled && change.after != own.change.after && goals.contains(&&change.after) {
-            return Some(link.entry);
+        let Change { prior, after, .. } = &link.entry.change;
+        let from = ends.iter().find(|(end, _)| *end == prior).map(|(_, by)| *by);
+        match (from, link.entry.settled) {
+            // It found it so: it was brought back before, or this change was not made.
+            (Some(by), true) if is_goal(prior) => return Some(by.unwrap_or(link.entry)),
+            (Some(_), true) if is_goal(after) => return Some(link.entry),
+            (Some(_), true) => ends = vec![(after, Some(link.entry))],
+            (Some(_), false) => ends.push((after, Some(link.entry))),
+            (None, true) => return None,
+            (None, false) => {}
         }
     }
     None
@@ -257,7 +263,11 @@ mod tests {
         assert_eq!(given_back(&[(2, 8, true), (10, 16, true), (16, 10, true)]), [false, true, false]);
         // What may not have been done brings nothing back for certain, and does not hide what was done later.
         assert_eq!(given_back(&[(2, 8, true), (8, 2, false)]), [false, false]);
-        assert_eq!(given_back(&[(2, 8, true), (8, 2, false), (8, 2, true)]), [true, false, false]);
+        assert_eq!(
+            given_back(&[(2, 8, true), (8, 2, false), (8, 2, true)]),
+            [true, true, false],
+            "the second was not made: the third found 8"
+        );
     }
 
     #[test]
@@ -289,6 +299,11 @@ mod tests {
         assert_eq!(owes, [false, false, true, true, true], "the second event's two changes are owed, none of the first's");
         assert_eq!(given_back_by(&history, &history[0]).map(|by| by.position), Some(3));
         assert_eq!(still_there(&history).iter().map(|entry| entry.position).collect::<Vec<_>>(), [4, 5]);
+        // One that failed later, with the pods that did not go, has brought 2 back all the same: the next event found it.
+        let history = giving(&[(2, 8, true), (8, 2, false), (2, 8, true)], &[1]);
+        assert_eq!(given_back_by(&history, &history[0]).map(|by| by.position), Some(2));
+        assert_eq!(still_there(&history).iter().map(|entry| entry.position).collect::<Vec<_>>(), [3]);
+        assert!(given_back_by(&history[..2], &history[0]).is_none(), "nobody has found it yet");
         // Without a word of it, a run that brought 2 back has done so all the same.
         assert_eq!(given_back(&[(2, 8, true), (8, 2, true), (2, 8, true)]), [true, true, false]);
     }

@@ -16,9 +16,13 @@ const LOOKED_AT: u64 = 200;
 const SETTLED: &str = "EXISTS (SELECT 1 FROM events WHERE events.run_id = changes.run_id AND +events.id > changes.position \
     AND events.kind = 'step_succeeded' AND json_extract(events.body, '$.step_succeeded.step') = changes.step)";
 
-/// Whether the intent of a row of `changes` gives back what others had changed.
-const GIVES_BACK: &str = "coalesce((SELECT coalesce(json_extract(events.body, '$.attempt_started.intent.gives_back'), \
-    json_extract(events.body, '$.step_started.intent.gives_back')) FROM events WHERE events.id = changes.position), 0)";
+/// Whether the intent of a row of `changes` gives back what others had changed. Few do: the rest is not parsed.
+const GIVES_BACK: &str = "coalesce((SELECT CASE WHEN instr(events.body, '\"gives_back\":true') > 0 THEN \
+    coalesce(json_extract(events.body, '$.attempt_started.intent.gives_back'), json_extract(events.body, '$.step_started.intent.gives_back')) END \
+    FROM events WHERE events.id = changes.position), 0)";
+
+/// The rows of `changes` of a step's latest intent.
+const LATEST: &str = "run_id = ?1 AND step = ?2 AND position = coalesce(?3, (SELECT intent FROM steps WHERE run_id = ?1 AND path = ?2))";
 
 /// Enters the changes of an intent that is stored as event `position`. A change that an earlier attempt of the same occurrence may already
 /// have made is not entered twice.
@@ -68,12 +72,21 @@ pub(super) fn occurrence(connection: &Connection, run: RunId, step: &StepPath) -
 
 /// Takes out what the step's latest intent entered: the attempt had no effect. `intent` is its event where the step's row does not have it yet.
 pub(super) fn take_out(connection: &Connection, run: RunId, step: &StepPath, intent: Option<i64>) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "DELETE FROM changes WHERE run_id = ?1 AND step = ?2 \
-             AND position = coalesce(?3, (SELECT intent FROM steps WHERE run_id = ?1 AND path = ?2))",
-        )?
-        .execute(params![run.0.as_bytes().as_slice(), step.as_str(), intent])?;
+    connection.prepare_cached(&format!("DELETE FROM changes WHERE {LATEST}"))?.execute(params![
+        run.0.as_bytes().as_slice(),
+        step.as_str(),
+        intent
+    ])?;
+    Ok(())
+}
+
+/// The same where the target was asked, and does not have all of it: what gives back several fields may have given back some.
+pub(super) fn take_out_absent(connection: &Connection, run: RunId, step: &StepPath, intent: Option<i64>) -> rusqlite::Result<()> {
+    connection.prepare_cached(&format!("DELETE FROM changes WHERE {LATEST} AND NOT {GIVES_BACK}"))?.execute(params![
+        run.0.as_bytes().as_slice(),
+        step.as_str(),
+        intent
+    ])?;
     Ok(())
 }
 

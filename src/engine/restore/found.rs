@@ -177,10 +177,13 @@ impl Past {
             if value == Some(&first.change.prior) {
                 continue;
             }
+            let chain_ends = last.position;
             let whole = Change { prior: last.change.after.clone(), after: first.change.prior.clone(), ..last.change.clone() };
             let chain = value.map_or(&[][..], |value| made(&chain, value));
             let Some(last) = chain.last() else {
-                left.push(foreign(&whole, value, None));
+                // One of a run that is at work, or whose outcome is not known, may have been made.
+                let by = overtaken(&history, chain_ends, value, is_chosen).filter(|_| value.is_some());
+                left.push(foreign(&whole, value, by));
                 continue;
             };
             if let Some(by) = overtaken(&history, last.position, value, is_chosen) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::found::{Found, Giving, Way};
+use super::found::{Found, Giving, Left, Way};
 use super::past::{Past, context};
 use crate::engine::crash;
 use crate::engine::executor::POLL;
@@ -32,9 +32,7 @@ impl Past {
     pub(super) async fn give(&self, cx: &Context, mut found: Found, settle: Duration) -> Applied {
         let mut begun = false;
         let all = found.give.len() as u64;
-        for left in &found.left {
-            cx.log.line(&format!("{}: {} is left alone: {}", left.object, left.field, left.why));
-        }
+        found.left.iter().for_each(|left| told(cx, left));
         for at in 0..found.give.len() {
             cx.log.part(at as u64, all, "steps given back");
             let failed = |failure: Failure, begun: bool, found: &Found| match begun {
@@ -105,6 +103,7 @@ impl Past {
         }
         let values = self.live(cx, &giving.action, &giving.intent).await?;
         let mut ours = Vec::new();
+        let known = found.left.len();
         for swap in &giving.swaps {
             let live = values.of(&swap.object, &swap.field);
             match found.way(at, swap, live) {
@@ -116,6 +115,7 @@ impl Past {
                 Way::Off => found.leave(swap, live, None),
             }
         }
+        found.left.iter().skip(known).for_each(|left| told(cx, left));
         Ok(ours)
     }
 
@@ -146,4 +146,8 @@ impl Past {
             sleep(POLL).await;
         }
     }
+}
+
+fn told(cx: &Context, left: &Left) {
+    cx.log.line(&format!("{}: {} is left alone: {}", left.object, left.field, left.why));
 }
