@@ -160,6 +160,6 @@ mod tests {
         assert_eq!(seen(&sampled(3, 1), 1).unwrap()["samples"], 3);
         assert_eq!(seen(&sampled(3, 5), 2).unwrap()["failed"], 5);
         assert_eq!(seen(&sampled(3, 6), 2).unwrap_err().message, "nothing could be sampled: service: no answer");
-        assert!(seen(&sampled(0, 0), 1).unwrap_err().message.contains("its time was over before it began"));
+        assert!(seen(&Sampled::default(), 1).unwrap_err().message.contains("its time was over before it began"));
     }
 }

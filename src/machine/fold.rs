@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::graph::Graphs;
-use super::state::{Counts, Detail, Kind, Mode, NodeId, Stage, State};
+use super::node::{Detail, Kind, Stage};
+use super::state::{Counts, Mode, NodeId, State};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, GateKind, Phase, ResetTo, RollbackScope, Success, Waiting};
