@@ -16,7 +16,7 @@ fn stage() -> Stage {
 fn grown(stage: &Stage, event: &str, with: &[&str]) -> String {
     let event = format!("event_id={event}");
     let mut words = vec!["run", "pre-event", "--yes", "-p", &event];
-    words.extend(with.iter().flat_map(|param| ["-p", param]));
+    words.extend(with.iter().flat_map(|param| ["-p", *param]));
     stage.run(&words).code(0);
     latest(stage)
 }
@@ -28,7 +28,7 @@ fn latest(stage: &Stage) -> String {
 fn given_back(stage: &Stage, event: &str, with: &[&str]) -> Ran {
     let event = format!("event_id={event}");
     let mut words = vec!["run", "after-event", "--yes", "-p", &event];
-    words.extend(with.iter().flat_map(|param| ["-p", param]));
+    words.extend(with.iter().flat_map(|param| ["-p", *param]));
     stage.run(&words)
 }
 
