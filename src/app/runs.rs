@@ -3,9 +3,10 @@
 //! Must not: write, or make a database that is not there.
 
 use super::{App, AppError, Filter, Runs};
-use crate::model::change::{LedgerEntry, ObjectRef};
+use crate::model::change::ObjectRef;
 use crate::model::event::Record;
 use crate::model::id::RunId;
+use crate::model::ledger::LedgerEntry;
 use crate::ports::journal::Journal;
 
 impl App {

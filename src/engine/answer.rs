@@ -48,7 +48,11 @@ pub(super) fn redacted(answer: Answer, redactor: &Redactor) -> Answer {
                         .into_iter()
                         .map(|standing| match standing {
                             Standing::Foreign { live } => Standing::Foreign { live: redactor.value(live) },
-                            other @ (Standing::AlreadyPrior | Standing::Ours { .. } | Standing::TakenBack { .. } | Standing::Gone) => other,
+                            other @ (Standing::AlreadyPrior
+                            | Standing::Ours { .. }
+                            | Standing::TakenBack { .. }
+                            | Standing::GivenBack { .. }
+                            | Standing::Gone) => other,
                         })
                         .collect()
                 })

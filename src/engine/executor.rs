@@ -202,9 +202,23 @@ impl Executor {
     async fn observe(&self, task: &Task, action: &str, inputs: &ResolvedInputs, objects: &[ObjectRef]) -> Result<Value, Failure> {
         let action = self.action(action).ok_or_else(|| missing(action))?;
         let inputs = self.inputs(inputs)?;
-        let _in_use = self.lock(task, objects).await?;
+        let mut objects = objects.to_vec();
+        let mut in_use = self.lock(task, &objects).await?;
         let context = self.context(task);
-        read(READ_LIMIT, action.observe(&context, &inputs)).await
+        loop {
+            let observed = read(READ_LIMIT, action.observe(&context, &inputs)).await?;
+            let mut more = action.touches_as_observed(&observed);
+            more.retain(|object| !objects.contains(object));
+            if more.is_empty() {
+                return Ok(observed);
+            }
+            // What was read before its lock was taken may not be so any more.
+            objects.extend(more);
+            objects.sort();
+            objects.dedup();
+            drop(in_use.take());
+            in_use = self.lock(task, &objects).await?;
+        }
     }
 
     async fn apply(&self, task: &Task, name: &str, inputs: &ResolvedInputs, intent: &Intent) -> Applied {
@@ -218,7 +232,7 @@ impl Executor {
             Err(failure) => return Applied::NotApplied { failure },
         };
         let context = self.context(task);
-        let limit = task.timeout.unwrap_or(ATTEMPT_LIMIT);
+        let limit = task.timeout.or_else(|| action.lasts_at_most(&inputs, intent)).unwrap_or(ATTEMPT_LIMIT);
         crash::point("before-effect");
         let outcome = match timeout(limit, under_locks(in_use.as_ref(), || action.apply(&context, &inputs, intent))).await {
             Ok(outcome) => outcome,

@@ -14,7 +14,7 @@ use super::dispatcher::Message;
 use super::executor::{Executor, POLL};
 use super::held_locks::InUse;
 use crate::machine::decide::Input;
-use crate::machine::task::Task;
+use crate::machine::task::{Task, What};
 use crate::model::change::ObjectRef;
 use crate::model::duration::Span;
 use crate::model::outcome::{Applied, Failure};
@@ -42,6 +42,11 @@ impl Executor {
                 Err((object, holder)) => {
                     if !told {
                         told = true;
+                        if !matches!(task.what, What::Observe { .. }) {
+                            // The step has begun: it waits for nothing that its state could say.
+                            let line = format!("waits for the lock on {}: it is held by {holder}", object.in_words());
+                            self.context(task).log.line(&line);
+                        }
                         let _ = self.to.send(Message::Input(Input::LockHeld { node: task.node, token: task.token, object, holder }));
                     }
                     sleep(POLL).await;

@@ -30,7 +30,7 @@ impl Executor {
         loop {
             let now = self.clock.now();
             if watch.until.is_some_and(|until| now >= until) {
-                return seen(&sampled);
+                return seen(&sampled, watch.samples.len());
             }
             let begun = Instant::now();
             let (result, failing) = self.sample(&context, watch).await;
@@ -72,7 +72,7 @@ impl Executor {
             if let Some(that) = &watch.that
                 && watch.holds(that, &result).is_ok_and(|holds| holds)
             {
-                return seen(&sampled);
+                return seen(&sampled, watch.samples.len());
             }
             let left = watch.until.map(|until| until.duration_since(self.clock.now()).max(SignedDuration::ZERO));
             let pause = watch.every.saturating_sub(begun.elapsed()).max(Duration::from_millis(10));
@@ -120,9 +120,10 @@ fn exact(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() <= LARGEST { json!(number as i64) } else { json!(number) }
 }
 
-/// What was seen in all, as outputs: for each series the least, the greatest and the last value.
-fn seen(sampled: &Sampled) -> Result<Value, Failure> {
-    let nothing = sampled.series.is_empty() && !sampled.failing.is_empty();
+/// What was seen in all, as outputs: for each series the least, the greatest and the last value. `readings`: how many there are in a sample.
+fn seen(sampled: &Sampled, readings: usize) -> Result<Value, Failure> {
+    // A reading that fails at the end, or now and then, ends nothing.
+    let nothing = readings > 0 && sampled.failed >= sampled.samples.saturating_mul(readings as u64);
     if sampled.samples == 0 || nothing {
         let why = sampled.failing.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ");
         let message = if why.is_empty() {
@@ -143,4 +144,22 @@ fn seen(sampled: &Sampled) -> Result<Value, Failure> {
         })
         .collect();
     Ok(json!({ "samples": sampled.samples, "failed": sampled.failed, "series": series }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampled(samples: u64, failed: u64) -> Sampled {
+        let failing = [("service".to_owned(), "no answer".to_owned())].into_iter().collect();
+        Sampled { samples, failed, failing, ..Sampled::default() }
+    }
+
+    #[test]
+    fn a_last_reading_that_failed_does_not_make_nothing_of_those_before_it() {
+        assert_eq!(seen(&sampled(3, 1), 1).unwrap()["samples"], 3);
+        assert_eq!(seen(&sampled(3, 5), 2).unwrap()["failed"], 5);
+        assert_eq!(seen(&sampled(3, 6), 2).unwrap_err().message, "nothing could be sampled: service: no answer");
+        assert!(seen(&Sampled::default(), 1).unwrap_err().message.contains("its time was over before it began"));
+    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::state::{NodeId, Stage};
+use super::node::Stage;
+use super::state::NodeId;
 use super::task::{Check, What};
 use crate::expr::{Bindings, References, Root, references};
 use crate::model::event::{Event, Phase, Success};

@@ -1,6 +1,7 @@
 //! What is counted of steps' statuses, so that no decision has to look at every step.
 
-use super::state::{Kind, Mode, NodeId, Stage, State};
+use super::node::{Kind, Stage};
+use super::state::{Mode, NodeId, State};
 use crate::model::event::RollbackScope;
 use crate::model::id::StepPath;
 use crate::model::status::StepStatus;

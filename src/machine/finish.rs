@@ -29,7 +29,7 @@ impl Draft<'_> {
             .iter()
             .filter(|id| {
                 let node = self.state.node(**id);
-                node.status == StepStatus::RollingBack && matches!(node.stage, super::state::Stage::Gate { .. })
+                node.status == StepStatus::RollingBack && matches!(node.stage, super::node::Stage::Gate { .. })
             })
             .count()
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::graph::Graphs;
-use super::state::{Counts, Detail, Kind, Mode, NodeId, Stage, State};
+use super::node::{Detail, Kind, Stage};
+use super::state::{Counts, Mode, NodeId, State};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, GateKind, Phase, ResetTo, RollbackScope, Success, Waiting};
@@ -399,6 +400,8 @@ impl State {
                     };
                     **detail = Detail {
                         occurrence: next,
+                        // What has fired has, and counts on; only what was taken back can fire anew.
+                        fired: detail.fired.filter(|_| to == ResetTo::Pending),
                         time_cleared: detail.time_cleared,
                         gate_cleared: detail.gate_cleared,
                         late_cleared: detail.late_cleared,

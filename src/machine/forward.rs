@@ -5,7 +5,8 @@ use jiff::Zoned;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::state::{Kind, Mode, NodeId, Stage};
+use super::node::{Kind, Stage};
+use super::state::{Mode, NodeId};
 use crate::expr::{Bindings, Expression};
 use crate::model::duration::Span;
 use crate::model::event::{Event, GateKind, SkipReason, Waiting};
@@ -103,7 +104,7 @@ impl Draft<'_> {
         }
     }
 
-    fn detail_flag(&self, id: NodeId, flag: impl Fn(&super::state::Detail) -> bool) -> bool {
+    fn detail_flag(&self, id: NodeId, flag: impl Fn(&super::node::Detail) -> bool) -> bool {
         self.state.node(id).detail.as_deref().is_some_and(flag)
     }
 

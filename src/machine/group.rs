@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::draft::Draft;
-use super::state::{Kind, NodeId};
+use super::node::Kind;
+use super::state::NodeId;
 use crate::expr::{Bindings, References, Root, references, resolve};
 use crate::model::event::{Event, SkipReason, Success};
 use crate::model::outcome::Failure;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::state::{Kind, Node, NodeId, Scope, Stage, State};
+use super::node::{Kind, Node, Stage};
+use super::state::{NodeId, Scope, State};
 use crate::model::id::StepPath;
 use crate::model::status::StepStatus;
 use crate::model::step::Uses;

@@ -30,6 +30,7 @@ mod group;
 mod instantiate;
 mod key;
 mod monitor;
+mod node;
 mod operator;
 mod outputs;
 mod recover;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::draft::Draft;
 use super::forward::later;
-use super::state::{NodeId, Stage};
+use super::node::Stage;
+use super::state::NodeId;
 use super::task::{Alarm, Watch, What};
 use crate::expr::{Bindings, Expression, References, Root, references, resolve};
 use crate::model::duration::Span;
@@ -43,7 +44,12 @@ impl Draft<'_> {
                 let mut gate = gate.clone();
                 if gate.message.is_none() {
                     let why = item.1["message"].as_str().map_or_else(|| format!("alert {} fired", alert.name), str::to_owned);
-                    gate.message = Some(Template::Literal(format!("{why}: start {}?", alert.playbook).into()));
+                    let asks = if why.ends_with('?') {
+                        format!("{why} (starts {})", alert.playbook)
+                    } else {
+                        format!("{why}: start {}?", alert.playbook)
+                    };
+                    gate.message = Some(Template::Literal(asks.into()));
                 }
                 self.close_gate(id, &gate, GateKind::Step);
             }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::state::{Kind, Mode, NodeId, Stage};
+use super::node::{Kind, Stage};
+use super::state::{Mode, NodeId};
 use super::unwind::covers;
 use crate::model::event::{Event, GateKind, ResetTo, RollbackScope, SkipReason, Success};
 use crate::model::id::StepPath;
@@ -158,9 +159,9 @@ impl Draft<'_> {
                     Err(format!("the run is {status} already: there is nothing left to end"))
                 }
                 Mode::Finished => Err(format!("the run is {status} already: `runsheet rollback` takes back what it did")),
-                Mode::Cancelling => Err("the run is being cancelled already".to_owned()),
+                Mode::Cancelling => Err(format!("the run is being cancelled already{}", self.still_to_come())),
                 Mode::RollingBack(_) => Err("the run is being rolled back: wait for its end, or pause it".to_owned()),
-                Mode::Ending(_) => Err("the run is ending".to_owned()),
+                Mode::Ending(_) => Err(format!("the run is ending{}", self.still_to_come())),
                 Mode::Paused if self.state.rollback_open && *command == (Command::Cancel { rollback: false }) => {
                     Err("a rollback of the run is paused halfway: `runsheet resume` ends it".to_owned())
                 }
@@ -186,6 +187,21 @@ impl Draft<'_> {
         })
     }
 
+    /// What a run that is ending still waits for, and how not to wait for it.
+    fn still_to_come(&self) -> String {
+        let open = |id: &NodeId| {
+            let node = self.state.node(*id);
+            node.parent.is_none() && !node.status.is_ended() && self.state.is_always(*id)
+        };
+        match (0..u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX)).find(open) {
+            Some(id) => {
+                let step = &self.state.node(id).path;
+                format!(", and {step} is still to come: wait for it, or end the run without it (`runsheet skip {step}`)")
+            }
+            None => ": wait for its end".to_owned(),
+        }
+    }
+
     fn no_gate(&self, step: &StepPath) -> String {
         match self.state.step_status(step) {
             Some(status) => format!("{step} waits for no approval: it is {status}"),
@@ -197,7 +213,7 @@ impl Draft<'_> {
         let status = self.state.status;
         match self.state.mode {
             Mode::RollingBack(_) => return Err("the run is being rolled back already".to_owned()),
-            Mode::Cancelling | Mode::Ending(_) => return Err("the run is ending: wait for its end".to_owned()),
+            Mode::Cancelling | Mode::Ending(_) => return Err(format!("the run is ending{}", self.still_to_come())),
             Mode::Forward | Mode::Paused | Mode::Finished => {}
         }
         let left = self.state.nodes.iter().any(|node| node.may_have_run() && node.status != StepStatus::Kept)

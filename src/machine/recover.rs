@@ -1,7 +1,8 @@
 //! Going on after the process that ran it is gone: every task is lost, and what it did is asked of the target, never assumed.
 
 use super::draft::Draft;
-use super::state::{Mode, NodeId, Stage};
+use super::node::Stage;
+use super::state::{Mode, NodeId};
 use crate::model::event::{Event, Phase, ResetTo};
 use crate::model::outcome::{Applied, Failure};
 use crate::model::status::StepStatus;

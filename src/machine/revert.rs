@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::draft::Draft;
 use super::forward::later;
 use super::key;
-use super::state::{NodeId, Stage};
+use super::node::Stage;
+use super::state::NodeId;
 use super::task::{PlanRequest, What};
 use crate::model::change::{Standing, Swap};
 use crate::model::duration::Span;
@@ -117,6 +118,7 @@ impl Draft<'_> {
         for (change, standing) in intent.changes.iter().zip(&standings) {
             match standing {
                 Standing::AlreadyPrior => {}
+                Standing::GivenBack { run, step } => taken_back.push(format!("{} was given back by step {step} of run {}", change.label, run.short())),
                 Standing::TakenBack { run, step } => taken_back.push(format!("{} was taken back with what step {step} of run {} had set", change.label, run.short())),
                 Standing::Ours { live } => swaps.push(Swap {
                     object: change.object.clone(),

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::model::change::{Change, LedgerEntry, Standing, in_force, taken_back_with};
+use crate::model::change::{Change, Standing};
 use crate::model::id::{RunId, StepPath};
+use crate::model::ledger::{LedgerEntry, given_back_by, in_force, taken_back_with};
 
 /// How a field stands of which `history` is every change, of all runs: as [`standing`] says, unless the change was taken back with another already.
 pub fn standing_of(change: &Change, live: Option<&Value>, history: Vec<LedgerEntry>, (run, step, occurrence): Doing<'_>) -> Standing {
@@ -17,10 +18,14 @@ pub fn standing_of(change: &Change, live: Option<&Value>, history: Vec<LedgerEnt
         }
         None => Vec::new(),
     };
-    match (standing(change, live, &since(history, run, step, occurrence)), taken_back) {
-        (Standing::Foreign { .. }, Some(taken_back)) => taken_back,
-        (Standing::Foreign { .. }, None) => standing(change, live, &in_force),
-        (standing, _) => standing,
+    let given_back = own.and_then(|own| given_back_by(&history, own)).map(|by| Standing::GivenBack { run: by.run, step: by.step.clone() });
+    match (standing(change, live, &since(history, run, step, occurrence)), taken_back, given_back) {
+        (standing @ (Standing::AlreadyPrior | Standing::Gone), ..) => standing,
+        // Whatever is there, even the same value again: it was given back, and is not of this change.
+        (_, _, Some(given_back)) => given_back,
+        (Standing::Foreign { .. }, Some(taken_back), None) => taken_back,
+        (Standing::Foreign { .. }, None, None) => standing(change, live, &in_force),
+        (standing, ..) => standing,
     }
 }
 
@@ -38,18 +43,21 @@ pub fn standing(change: &Change, live: Option<&Value>, chain: &[LedgerEntry]) ->
         return Standing::Ours { live: live.clone() };
     }
     // Later changes of ours, each of which took over what the one before it had left.
-    let mut end = &change.after;
+    let mut ends = vec![&change.after];
     let mut begun = false;
     for entry in chain.iter().filter(|entry| !entry.reverted) {
         if !begun {
             begun = entry.change == *change;
             continue;
         }
-        if entry.change.prior != *end {
-            break;
+        match (ends.contains(&&entry.change.prior), entry.settled) {
+            (true, true) => ends = vec![&entry.change.after],
+            // It may have been made, or not.
+            (true, false) => ends.push(&entry.change.after),
+            (false, true) => break,
+            (false, false) => continue,
         }
-        end = &entry.change.after;
-        if end == live {
+        if entry.change.after == *live {
             return Standing::Ours { live: live.clone() };
         }
     }
@@ -71,7 +79,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::change::{ObjectRef, built_on};
+    use crate::model::change::ObjectRef;
+    use crate::model::ledger::built_on;
 
     fn change(prior: i64, after: i64) -> Change {
         Change {
@@ -90,6 +99,7 @@ mod tests {
             occurrence: 1,
             change: change(prior, after),
             settled: true,
+            gives_back: false,
             reverted: false,
             reverted_at: None,
             position,
@@ -188,5 +198,22 @@ mod tests {
         let own = |run| since(chain.clone(), run, &StepPath::new("s"), 1);
         assert_eq!(standing(&ours, Some(&json!(16)), &own(entry(2, 8, 2).run)), Standing::Ours { live: json!(16) });
         assert_eq!(standing(&ours, Some(&json!(16)), &own(earlier.run)), Standing::Foreign { live: json!(16) });
+    }
+
+    #[test]
+    fn what_another_run_gave_back_is_not_taken_back_from_whoever_set_it_again() {
+        let back = LedgerEntry { gives_back: true, ..of_run(2, entry(8, 2, 2)) };
+        let history = vec![of_run(1, entry(2, 8, 1)), back, of_run(3, entry(2, 8, 3))];
+        assert_eq!(of(&history, 0, 8), Standing::GivenBack { run: history[1].run, step: StepPath::new("s") });
+        assert_eq!(of(&history, 2, 8), Standing::Ours { live: json!(8) });
+        assert_eq!(of(&history, 0, 2), Standing::AlreadyPrior);
+    }
+
+    #[test]
+    fn a_change_that_was_not_made_breaks_no_chain() {
+        let maybe = LedgerEntry { settled: false, ..of_run(2, entry(8, 16, 2)) };
+        let history = vec![of_run(1, entry(2, 8, 1)), maybe, of_run(3, entry(8, 10, 3))];
+        assert_eq!(of(&history, 0, 10), Standing::Ours { live: json!(10) });
+        assert_eq!(of(&history, 0, 16), Standing::Ours { live: json!(16) }, "as far as anybody knows");
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::draft::Draft;
-use super::state::{Mode, NodeId, Stage};
+use super::node::Stage;
+use super::state::{Mode, NodeId};
 use crate::model::change::ObjectRef;
 use crate::model::event::{Event, Phase, RollbackScope, SkipReason};
 use crate::model::id::StepPath;
@@ -58,7 +59,9 @@ impl Draft<'_> {
     /// Whether everything that was on its way forward has come to an end.
     fn drained(&mut self) -> bool {
         self.drop_waiting_tasks();
-        self.flight.tasks.keys().all(|id| self.state.node(*id).status == StepStatus::RollingBack)
+        // What only samples for an `always` step goes on, and nobody waits for it.
+        let going_back = |id: &NodeId| self.state.node(*id).status == StepStatus::RollingBack;
+        self.flight.tasks.keys().all(|id| going_back(id) || self.flight.watching.contains(id))
     }
 
     /// What only waits for a lock or reads is let go of: before anything was done, and a check after it, which may be waited for as long as its

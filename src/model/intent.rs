@@ -17,6 +17,9 @@ pub struct Intent {
     /// What it will change, field by field. Empty: nothing, or nothing that the ledger can hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// Whether the changes give back what earlier ones had made: they are no new values.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gives_back: bool,
     /// How it is undone.
     #[serde(default, skip_serializing_if = "Revert::is_nothing")]
     pub revert: Revert,

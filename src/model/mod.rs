@@ -15,6 +15,7 @@ pub mod id;
 pub mod inputs;
 pub mod instruction;
 pub mod intent;
+pub mod ledger;
 pub mod monitor;
 pub mod notification;
 pub mod outcome;

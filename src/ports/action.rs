@@ -109,6 +109,16 @@ pub trait Action: Send + Sync {
         Applied::NotApplied { failure: Failure::permanent("this action has no revert") }
     }
 
+    /// What it would touch besides what its inputs say, by what it observed: these locks are taken, and it observes anew under them.
+    fn touches_as_observed(&self, _observed: &Value) -> Vec<ObjectRef> {
+        Vec::new()
+    }
+
+    /// How long an attempt may take where the step does not say; `None`: as long as the engine gives any.
+    fn lasts_at_most(&self, _inputs: &Inputs, _intent: &Intent) -> Option<Duration> {
+        None
+    }
+
     /// For how long an attempt of unknown outcome that is still under way is asked about before a person has to decide; `None`: as long as the engine
     /// asks about any.
     fn under_way_for(&self, _inputs: &Inputs) -> Option<Duration> {

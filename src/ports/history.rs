@@ -9,7 +9,7 @@ use crate::model::id::RunId;
 /// Finds earlier runs.
 #[async_trait]
 pub trait History: Send + Sync {
-    /// The runs of these playbooks that were created since, the earliest first.
+    /// The runs of these playbooks to which anything has happened since, the earliest first.
     ///
     /// # Errors
     /// [`JournalError`]

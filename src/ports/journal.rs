@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::model::change::{LedgerEntry, ObjectRef};
+use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Record};
 use crate::model::id::{ContentHash, RunId};
 use crate::model::instruction::Instruction;
+use crate::model::ledger::LedgerEntry;
 
 /// One append: all of it is committed, or nothing.
 #[derive(Debug)]

@@ -172,9 +172,9 @@ pub fn scaling(from: u32, to: u32) -> Intent {
             after: json!(to),
         }],
         revert: Revert::Fields { settle: Span::seconds(300) },
-        note: Value::Null,
         by_hand: vec![format!("kubectl -n production scale deployment/ticket-service --replicas={to}")],
         undo_by_hand: vec![format!("kubectl -n production scale deployment/ticket-service --current-replicas={to} --replicas={from}")],
+        ..Intent::default()
     }
 }
 

@@ -341,7 +341,7 @@ impl StepView {
 
     fn intend_revert(&mut self, at: Timestamp, swaps: &[Swap], standings: &[Standing]) {
         for (index, standing) in standings.iter().enumerate() {
-            if let (Standing::AlreadyPrior | Standing::TakenBack { .. } | Standing::Gone, Some(back)) =
+            if let (Standing::AlreadyPrior | Standing::TakenBack { .. } | Standing::GivenBack { .. } | Standing::Gone, Some(back)) =
                 (standing, self.put_back.get_mut(index))
             {
                 *back = true;

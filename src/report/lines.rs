@@ -106,7 +106,8 @@ pub(super) fn told(command: &Command) -> String {
 fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
     let step = event.step().and_then(|path| view.step(path.as_str()))?;
     let of = |attempt: u32| match step.attempts() {
-        Some(all) if all > 1 => format!("attempt {attempt}/{all}"),
+        // After a `resume` it has fresh attempts, and they are counted on.
+        Some(all) if all > 1 && attempt <= all => format!("attempt {attempt}/{all}"),
         _ => format!("attempt {attempt}"),
     };
     Some(match event {

@@ -124,8 +124,13 @@ impl RunView {
         }
         let run = self.run;
         let give_back = || (!self.owed().is_empty()).then(|| of_run("rollback", run, "give back what is owed"));
-        // A rollback is brought to its end.
-        let cancel = || (self.status != RunStatus::RollingBack).then(|| of_run("cancel", run, "end it, keep what was done"));
+        // A rollback is brought to its end; and a run that is being cancelled waits for nothing but what it owes at its end.
+        let cancel = || match self.with_status(StepStatus::Waiting).next().filter(|_| self.cancelling) {
+            Some(step) => Some(with_reason("skip", run, &step.path, "it is cancelled: end it without this, which it owes at its end")),
+            None => {
+                (self.status != RunStatus::RollingBack && !self.cancelling).then(|| of_run("cancel", run, "end it, keep what was done"))
+            }
+        };
         let mut commands = Vec::new();
         match self.status {
             RunStatus::Running | RunStatus::RollingBack | RunStatus::Waiting if self.owner_alive == Some(false) => {
@@ -138,7 +143,7 @@ impl RunView {
             }
             RunStatus::Waiting => {
                 commands.push(of_run("resume --watch", run, "stay and take up whatever becomes due"));
-                commands.push(of_run("cancel", run, "end it, keep what was done"));
+                commands.extend(cancel());
             }
             RunStatus::Paused => {
                 commands.push(of_run("resume", run, "go on"));

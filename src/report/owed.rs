@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::step_view::{EffectState, StepView};
 use super::text;
 use super::view::RunView;
-use crate::model::change::{Change, LedgerEntry, ObjectRef, Standing, built_on, is_given_back, taken_back_with};
+use crate::model::change::{Change, ObjectRef, Standing};
 use crate::model::id::{RunId, StepPath};
 use crate::model::intent::Revert;
+use crate::model::ledger::{LedgerEntry, built_on, is_given_back, taken_back_with};
 use crate::model::status::StepStatus;
 
 /// One thing to be given back.
@@ -208,6 +209,6 @@ fn follows(owed: &Owed, prior: &Value) -> bool {
 fn live_value(step: &StepView, index: usize) -> Option<Value> {
     match step.revert.as_ref()?.standings.get(index)? {
         Standing::Foreign { live } => Some(live.clone()),
-        Standing::Ours { .. } | Standing::AlreadyPrior | Standing::TakenBack { .. } | Standing::Gone => None,
+        Standing::Ours { .. } | Standing::AlreadyPrior | Standing::TakenBack { .. } | Standing::GivenBack { .. } | Standing::Gone => None,
     }
 }

@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 
 use super::outline::{Outline, StepOutline};
 use super::step_view::{Kept, StepView};
-use crate::model::change::{LedgerEntry, ObjectRef};
+use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
 use crate::model::event::RollbackScope;
 use crate::model::id::{RunId, StepPath};
 use crate::model::instruction::Command;
+use crate::model::ledger::LedgerEntry;
 use crate::model::monitor::SAMPLES;
 use crate::model::run::RunSpec;
 use crate::model::samples::Sampled;

@@ -7,11 +7,12 @@ use super::needs::NeedKind;
 use super::owed::OwedWhat;
 use super::step_view::EffectState;
 use super::view::RunView;
-use crate::model::change::{Change, LedgerEntry, Standing, Swap};
+use crate::model::change::{Change, Standing, Swap};
 use crate::model::event::{Event, GateKind, ResetTo, SkipReason, Waiting};
 use crate::model::id::RunId;
 use crate::model::instruction::Command;
 use crate::model::intent::{Intent, Revert};
+use crate::model::ledger::LedgerEntry;
 use crate::model::outcome::{Applied, Failure};
 use crate::model::status::{RunStatus, StepStatus};
 
@@ -283,7 +284,17 @@ fn a_call_that_fails_because_of_a_step_names_that_step_alone() {
 
 fn entered(run: u128, change: Change, position: i64, reverted_at: Option<i64>) -> LedgerEntry {
     let run = if run == 0 { run_id() } else { RunId(uuid::Uuid::from_u128(run)) };
-    LedgerEntry { run, step: path("scale"), occurrence: 1, change, settled: true, reverted: reverted_at.is_some(), reverted_at, position }
+    LedgerEntry {
+        run,
+        step: path("scale"),
+        occurrence: 1,
+        change,
+        settled: true,
+        gives_back: false,
+        reverted: reverted_at.is_some(),
+        reverted_at,
+        position,
+    }
 }
 
 #[test]
@@ -313,4 +324,19 @@ fn what_went_back_with_another_runs_change_is_not_owed() {
     assert_eq!(owed(&view), ["deployment/ticket-service: replicas 8 → 2"]);
     view.set_history(own.object.clone(), own.field.clone(), of(Some(9)));
     assert_eq!(owed(&view), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_is_being_cancelled_is_not_said_to_be_cancelled_again() {
+    let mut journal = Journal::new();
+    journal.scaled().waits("warm_pool", Waiting::Time { until: journal_end() }).status(RunStatus::Waiting, None);
+    let commands =
+        |journal: &Journal| -> Vec<String> { journal.view(&pre_event()).next_commands().into_iter().map(|next| next.command).collect() };
+    assert!(commands(&journal)[1].starts_with("runsheet cancel "), "{:?}", commands(&journal));
+    journal.add(Event::CancelBegan);
+    assert!(commands(&journal)[1].starts_with("runsheet skip 3fa9c1d2 warm_pool --reason"), "{:?}", commands(&journal));
+}
+
+fn journal_end() -> jiff::Timestamp {
+    jiff::Timestamp::from_second(2_000_000_000).unwrap()
 }

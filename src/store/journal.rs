@@ -16,11 +16,12 @@ use super::run_search::{self, FindError};
 use super::run_summary::{self, Filter, Runs};
 use super::writer::{Answer, Operation, Writer};
 use super::{ledger, rebuild, verify};
-use crate::model::change::{LedgerEntry, ObjectRef};
+use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Record};
 use crate::model::id::{ContentHash, RunId};
 use crate::model::instruction::Instruction;
+use crate::model::ledger::LedgerEntry;
 use crate::ports::history::History;
 use crate::ports::journal::{Append, Journal, JournalError};
 
@@ -253,6 +254,6 @@ impl Journal for Store {
 impl History for Store {
     async fn runs_of(&self, playbooks: &[String], since: Timestamp) -> Result<Vec<RunId>, JournalError> {
         let playbooks = playbooks.to_vec();
-        self.ask(move |readers| readers.ask(|connection| Ok(run_summary::created_since(connection, &playbooks, since)?))).await
+        self.ask(move |readers| readers.ask(|connection| Ok(run_summary::active_since(connection, &playbooks, since)?))).await
     }
 }

@@ -5,8 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::model::change::{Change, LedgerEntry, ObjectRef, is_given_back, taken_back_with};
+use crate::model::change::{Change, ObjectRef};
 use crate::model::id::{RunId, StepPath};
+use crate::model::ledger::{LedgerEntry, is_given_back, taken_back_with};
 
 /// From how many entries on a run's debts are counted as they were entered, without a look at other runs.
 const LOOKED_AT: u64 = 200;
@@ -14,6 +15,14 @@ const LOOKED_AT: u64 = 200;
 /// Whether the step of a row of `changes` has succeeded since its intent.
 const SETTLED: &str = "EXISTS (SELECT 1 FROM events WHERE events.run_id = changes.run_id AND +events.id > changes.position \
     AND events.kind = 'step_succeeded' AND json_extract(events.body, '$.step_succeeded.step') = changes.step)";
+
+/// Whether the intent of a row of `changes` gives back what others had changed. Few do: the rest is not parsed.
+const GIVES_BACK: &str = "coalesce((SELECT CASE WHEN instr(events.body, '\"gives_back\":true') > 0 THEN \
+    coalesce(json_extract(events.body, '$.attempt_started.intent.gives_back'), json_extract(events.body, '$.step_started.intent.gives_back')) END \
+    FROM events WHERE events.id = changes.position), 0)";
+
+/// The rows of `changes` of a step's latest intent.
+const LATEST: &str = "run_id = ?1 AND step = ?2 AND position = coalesce(?3, (SELECT intent FROM steps WHERE run_id = ?1 AND path = ?2))";
 
 /// Enters the changes of an intent that is stored as event `position`. A change that an earlier attempt of the same occurrence may already
 /// have made is not entered twice.
@@ -63,12 +72,21 @@ pub(super) fn occurrence(connection: &Connection, run: RunId, step: &StepPath) -
 
 /// Takes out what the step's latest intent entered: the attempt had no effect. `intent` is its event where the step's row does not have it yet.
 pub(super) fn take_out(connection: &Connection, run: RunId, step: &StepPath, intent: Option<i64>) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "DELETE FROM changes WHERE run_id = ?1 AND step = ?2 \
-             AND position = coalesce(?3, (SELECT intent FROM steps WHERE run_id = ?1 AND path = ?2))",
-        )?
-        .execute(params![run.0.as_bytes().as_slice(), step.as_str(), intent])?;
+    connection.prepare_cached(&format!("DELETE FROM changes WHERE {LATEST}"))?.execute(params![
+        run.0.as_bytes().as_slice(),
+        step.as_str(),
+        intent
+    ])?;
+    Ok(())
+}
+
+/// The same where the target was asked, and does not have all of it: what gives back several fields may have given back some.
+pub(super) fn take_out_absent(connection: &Connection, run: RunId, step: &StepPath, intent: Option<i64>) -> rusqlite::Result<()> {
+    connection.prepare_cached(&format!("DELETE FROM changes WHERE {LATEST} AND NOT {GIVES_BACK}"))?.execute(params![
+        run.0.as_bytes().as_slice(),
+        step.as_str(),
+        intent
+    ])?;
     Ok(())
 }
 
@@ -89,7 +107,7 @@ pub(super) fn of_field(connection: &Connection, object: &ObjectRef, field: &str)
              CASE WHEN reverted = 1 THEN (SELECT min(events.id) FROM events WHERE events.run_id = changes.run_id \
              AND +events.id > changes.position AND events.kind = 'step_rolled_back' \
              AND json_extract(events.body, '$.step_rolled_back.step') = changes.step) END, \
-             {SETTLED} \
+             {SETTLED}, {GIVES_BACK} \
              FROM changes WHERE object = ?1 AND field = ?2 ORDER BY position, nth",
         ))?
         .query_map(params![object.0, field], entry)?
@@ -101,7 +119,7 @@ pub(super) fn owed(connection: &Connection, run: RunId) -> rusqlite::Result<Vec<
     connection
         .prepare_cached(&format!(
             "SELECT run_id, step, occurrence, object, field, label, prior, after, reverted, position, NULL, \
-             {SETTLED} \
+             {SETTLED}, {GIVES_BACK} \
              FROM changes \
              WHERE run_id = ?1 AND reverted = 0 AND NOT EXISTS (SELECT 1 FROM events WHERE events.id = changes.position \
              AND coalesce(json_extract(events.body, '$.attempt_started.intent.revert.keep'), \
@@ -127,6 +145,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
         position: row.get(9)?,
         reverted_at: row.get(10)?,
         settled: row.get(11)?,
+        gives_back: row.get(12)?,
     })
 }
 

@@ -78,8 +78,11 @@ impl<'e> Projection<'e> {
                     ledger::add(connection, self.run, id, path, occurrence, *attempt, &intent.changes)?;
                 }
             }
-            Event::AttemptEnded { outcome: Applied::NotApplied { .. }, .. } | Event::Verified { verdict: Verdict::Absent, .. } => {
+            Event::AttemptEnded { outcome: Applied::NotApplied { .. }, .. } => {
                 ledger::take_out(connection, self.run, path, change.intent)?;
+            }
+            Event::Verified { verdict: Verdict::Absent, .. } => {
+                ledger::take_out_absent(connection, self.run, path, change.intent)?;
             }
             Event::StepReset { to: ResetTo::Pending | ResetTo::NextOccurrence, .. } => change.attempt = Some(0),
             Event::StepRolledBack { .. } => ledger::mark_reverted(connection, self.run, path)?,

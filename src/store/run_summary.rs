@@ -112,11 +112,11 @@ pub(super) fn list(connection: &Connection, limit: u32, filter: &Filter) -> Resu
     Ok(listed)
 }
 
-/// The runs of these playbooks that were created since, the earliest first.
-pub(super) fn created_since(connection: &Connection, playbooks: &[String], since: Timestamp) -> rusqlite::Result<Vec<RunId>> {
+/// The runs of these playbooks to which anything has happened since, the earliest first.
+pub(super) fn active_since(connection: &Connection, playbooks: &[String], since: Timestamp) -> rusqlite::Result<Vec<RunId>> {
     let names = serde_json::Value::from(playbooks.to_vec()).to_string();
     connection
-        .prepare_cached("SELECT id FROM runs WHERE playbook IN (SELECT value FROM json_each(?1)) AND created_at >= ?2 ORDER BY id")?
+        .prepare_cached("SELECT id FROM runs WHERE playbook IN (SELECT value FROM json_each(?1)) AND updated_at >= ?2 ORDER BY id")?
         .query_map(params![names, since.as_millisecond()], |row| run_id(row, 0))?
         .collect()
 }

@@ -39,6 +39,7 @@ mod leases;
 mod left_out;
 mod monitors;
 mod notify;
+mod overlapping_events;
 mod permission_trials;
 mod permissions;
 mod playbooks;

@@ -1,35 +1,21 @@
 //! What earlier runs changed, field by field: what can go back, and what is left alone.
 //!
-//! Must not change anything. Invariant: what is found is all that giving back needs: neither a playbook nor the journal is read again.
+//! Must not change anything. Invariant: what is found is all that giving back needs: no playbook is read again, and no run.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::inputs::Input;
-use crate::machine::State;
-use crate::machine::debts::Debt;
-use crate::model::catalogue::Catalogue;
-use crate::model::change::{Change, LedgerEntry, ObjectRef, Swap, in_force, is_given_back, to_give_back};
-use crate::model::event::{Event, Record};
+use super::order::{Doing, Part, backwards};
+use super::past::{Behind, LiveValues, Past, unreadable};
+use crate::model::change::{Change, ObjectRef, Swap};
 use crate::model::id::{RunId, StepPath};
-use crate::model::intent::{Intent, Revert};
+use crate::model::intent::Intent;
+use crate::model::ledger::{LedgerEntry, is_given_back, made, still_there, to_give_back};
 use crate::model::outcome::Failure;
-use crate::model::run::RunSpec;
-use crate::ports::action::{Action, Actions, Context};
-use crate::ports::history::History;
-use crate::ports::journal::{Journal, JournalError};
-
-/// Where earlier runs are looked up, and what takes their changes back.
-pub(super) struct Past {
-    pub(super) journal: Arc<dyn Journal>,
-    pub(super) history: Arc<dyn History>,
-    pub(super) actions: Actions,
-    pub(super) catalogue: Arc<Catalogue>,
-}
+use crate::ports::action::Context;
 
 /// Fields that one step changed first, and that go back together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,7 +30,7 @@ pub(super) struct Giving {
     pub(super) action: String,
     /// Its intent.
     pub(super) intent: Intent,
-    /// From what is there to what was.
+    /// From what is there to what was. A field may go back in several of them, one after the other.
     pub(super) swaps: Vec<Swap>,
 }
 
@@ -63,6 +49,14 @@ pub(super) struct Left {
     pub(super) why: String,
 }
 
+/// Up to where the ledger was read for a field: what comes after it is somebody else's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Seen {
+    object: ObjectRef,
+    field: String,
+    position: i64,
+}
+
 /// Everything that was found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Found {
@@ -72,12 +66,19 @@ pub(super) struct Found {
     pub(super) give: Vec<Giving>,
     /// What is left alone.
     pub(super) left: Vec<Left>,
+    #[serde(default)]
+    seen: Vec<Seen>,
 }
 
-/// A run, as far as it is told by what it was started with and what it left behind.
-struct Earlier {
-    run: RunId,
-    debts: Vec<Debt>,
+/// How far a field has come on its way back.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Way {
+    /// It is as far as this swap brings it, or farther.
+    Back,
+    /// This swap is next.
+    Here,
+    /// It is nowhere on its way: somebody else's.
+    Off,
 }
 
 impl Found {
@@ -88,192 +89,168 @@ impl Found {
 
     /// The step's outputs, where all of it has gone back.
     pub(super) fn outputs(&self) -> Value {
+        let told = |(change, run): (Change, RunId)| json!({ "object": change.object.in_words(), "field": change.label, "from": change.prior, "to": change.after, "run": run.short() });
         json!({
-            "given_back": self.give.iter().flat_map(Giving::told).collect::<Vec<_>>(),
+            "given_back": self.whole_ways().into_iter().map(told).collect::<Vec<_>>(),
             "left": self.left,
             "runs": self.runs.iter().map(RunId::short).collect::<Vec<_>>(),
         })
     }
+
+    /// What becomes of each field in all, as the ledger will have it.
+    pub(super) fn changes(&self) -> Vec<Change> {
+        self.whole_ways().into_iter().map(|(change, _)| change).collect()
+    }
+
+    /// Each field from its first swap's beginning to its last one's end, with the run whose value that is.
+    fn whole_ways(&self) -> Vec<(Change, RunId)> {
+        let mut ways: Vec<(Change, RunId)> = Vec::new();
+        for (giving, Swap { object, field, label, from, to }) in self.swaps() {
+            match ways.iter_mut().find(|(change, _)| change.object == *object && change.field == *field) {
+                Some((change, run)) => {
+                    change.after.clone_from(to);
+                    *run = giving.run;
+                }
+                None => {
+                    let (object, field, label) = (object.clone(), field.clone(), label.clone());
+                    ways.push((Change { object, field, label, prior: from.clone(), after: to.clone() }, giving.run));
+                }
+            }
+        }
+        ways
+    }
+
+    fn swaps(&self) -> impl Iterator<Item = (&Giving, &Swap)> {
+        self.give.iter().flat_map(|giving| giving.swaps.iter().map(move |swap| (giving, swap)))
+    }
+
+    /// How far the field of this swap, one of those of the giving at this place, has come by its live value.
+    pub(super) fn way(&self, at: usize, swap: &Swap, live: Option<&Value>) -> Way {
+        let Some(live) = live else { return Way::Off };
+        let before = self.give.iter().take(at).flat_map(|giving| &giving.swaps);
+        let own = |other: &&Swap| super::order::same_field(other, swap);
+        let nth = before.filter(own).count();
+        let path: Vec<&Swap> = self.swaps().map(|(_, swap)| swap).filter(own).collect();
+        // A value that was there twice is taken for the one that is farther back.
+        let values = path.first().map(|first| &first.from).into_iter().chain(path.iter().map(|swap| &swap.to));
+        let reached = values.enumerate().filter(|(_, value)| *value == live).map(|(place, _)| place).last();
+        match reached {
+            Some(reached) if reached > nth => Way::Back,
+            Some(reached) if reached == nth => Way::Here,
+            _ => Way::Off,
+        }
+    }
+
+    /// Leaves a field alone from here on.
+    pub(super) fn leave(&mut self, swap: &Swap, live: Option<&Value>, why: Option<String>) {
+        let whole = self.changes().into_iter().find(|change| change.object == swap.object && change.field == swap.field);
+        let Some(whole) = whole else { return };
+        self.left.push(foreign(&whole, live, why));
+        for giving in &mut self.give {
+            giving.swaps.retain(|other| !super::order::same_field(other, swap));
+        }
+    }
 }
 
 impl Past {
-    pub(super) fn action(&self, name: &str) -> Result<&Arc<dyn Action>, Failure> {
-        self.actions.get(name).ok_or_else(|| {
-            Failure::permanent(format!("an earlier run used the action `{name}`, and this runsheet has none of that name"))
-                .hint("install the plugin or the version that it was run with")
-        })
-    }
-
     /// Looks at the runs, at the ledger, and at what is there now.
     pub(super) async fn find(&self, cx: &Context, input: &Input) -> Result<Found, Failure> {
-        let mut runs = Vec::new();
-        let mut left = Vec::new();
-        // For each field the first step that is known to have changed it, in the order of the intents.
-        let mut fields: Vec<(ObjectRef, String)> = Vec::new();
-        let mut debts: HashMap<(RunId, StepPath, u32), Debt> = HashMap::new();
-        for earlier in self.chosen(cx, input).await? {
-            runs.push(earlier.run);
-            for debt in earlier.debts {
-                if let Revert::Action { uses, .. } = &debt.intent.revert {
-                    left.push(Left {
-                        object: format!("{} of run {}", debt.step, earlier.run.short()),
-                        field: debt.action.clone(),
-                        live: Value::Null,
-                        wanted: Value::Null,
-                        why: format!("it is undone by {uses}, which its own rollback runs: `runsheet rollback {}`", earlier.run.short()),
-                    });
-                }
-                for change in &debt.intent.changes {
-                    let field = (change.object.clone(), change.field.clone());
-                    if !fields.contains(&field) {
-                        fields.push(field);
-                    }
-                }
-                debts.insert((earlier.run, debt.step.clone(), debt.occurrence), debt);
-            }
-        }
-        let is_chosen =
-            |entry: &LedgerEntry| runs.contains(&entry.run) && debts.contains_key(&(entry.run, entry.step.clone(), entry.occurrence));
-        let mut give: Vec<(i64, Giving)> = Vec::new();
+        let Behind { runs, debts, fields, mut left } = self.behind(cx, input).await?;
+        let is_chosen = |entry: &LedgerEntry| debts.contains_key(&doing(entry));
+        let mut live: HashMap<Doing, LiveValues> = HashMap::new();
+        let mut chains: Vec<Vec<LedgerEntry>> = Vec::new();
+        let mut seen = Vec::new();
         for (object, field) in fields {
-            let mut history = self.journal.ledger(&object, &field).await.map_err(unreadable)?;
-            // What another run began and may not have done leads nowhere for certain; if it was done, what is there now is not ours.
-            history.retain(|entry| entry.settled || is_chosen(entry));
+            let history = self.journal.ledger(&object, &field).await.map_err(unreadable)?;
             let chain = to_give_back(&history, is_chosen);
             let (Some(first), Some(last)) = (chain.first(), chain.last()) else {
                 left.extend(changed_since(&history, is_chosen));
                 continue;
             };
             left.extend(broken_off(&history, first, is_chosen));
-            let Some(debt) = debts.get(&(first.run, first.step.clone(), first.occurrence)) else { continue };
-            let swap =
-                Swap { object, field, label: first.change.label.clone(), from: last.change.after.clone(), to: first.change.prior.clone() };
-            let same = |giving: &Giving| giving.run == first.run && giving.step == first.step && giving.occurrence == first.occurrence;
-            match give.iter_mut().find(|(_, giving)| same(giving)) {
-                Some((_, giving)) => giving.swaps.push(swap),
-                None => give.push((
-                    first.position,
-                    Giving {
-                        run: first.run,
-                        step: first.step.clone(),
-                        occurrence: first.occurrence,
-                        action: debt.action.clone(),
-                        intent: Intent::clone(&debt.intent),
-                        swaps: vec![swap],
-                    },
-                )),
+            let by = doing(last);
+            if !live.contains_key(&by) {
+                let Some(debt) = debts.get(&by) else { continue };
+                live.insert(by.clone(), self.live(cx, &debt.action, &debt.intent).await?);
             }
-        }
-        give.sort_by_key(|(position, _)| std::cmp::Reverse(*position));
-        let give = give.into_iter().map(|(_, giving)| giving).collect();
-        self.compared(cx, Found { runs, give, left }).await
-    }
-
-    /// The runs that are given back, the earliest first, and this one.
-    async fn chosen(&self, cx: &Context, input: &Input) -> Result<Vec<Earlier>, Failure> {
-        let since = Timestamp::now().checked_sub(input.within.0).unwrap_or(Timestamp::MIN);
-        let mut ids = self.history.runs_of(&input.playbooks, since).await.map_err(unreadable)?;
-        ids.retain(|run| *run != cx.run);
-        let mut chosen = Vec::new();
-        let mut begun = input.params.is_empty();
-        for run in ids {
-            let Some((spec, records)) = self.records(run).await? else { continue };
-            let identity = |target: &Option<crate::model::run::TargetSpec>| target.as_ref().map(|target| target.identity.clone());
-            if identity(&spec.target) != identity(&cx.target) || contradicts(&spec.params, &input.params) {
+            let value = live.get(&by).and_then(|values| values.of(&object, &field));
+            if value == Some(&first.change.prior) {
                 continue;
             }
-            begun |= input.params.keys().all(|name| spec.params.contains_key(name));
-            if begun {
-                chosen.push(Earlier { run, debts: self.state(run, &spec, &records).await?.debts() });
+            let chain_ends = last.position;
+            let whole = Change { prior: last.change.after.clone(), after: first.change.prior.clone(), ..last.change.clone() };
+            let chain = value.map_or(&[][..], |value| made(&chain, value));
+            let Some(last) = chain.last() else {
+                // One of a run that is at work, or whose outcome is not known, may have been made.
+                let by = overtaken(&history, chain_ends, value, is_chosen).filter(|_| value.is_some());
+                left.push(foreign(&whole, value, by));
+                continue;
+            };
+            if let Some(by) = overtaken(&history, last.position, value, is_chosen) {
+                left.push(foreign(&whole, value, Some(by)));
+                continue;
             }
+            seen.push(Seen { object, field, position: last.position });
+            chains.push(chain.iter().map(|entry| LedgerEntry::clone(entry)).collect());
         }
-        if let Some((spec, records)) = self.records(cx.run).await? {
-            let mut debts = self.state(cx.run, &spec, &records).await?.debts();
-            debts.retain(|debt| debt.step != cx.step);
-            chosen.push(Earlier { run: cx.run, debts });
-        }
-        Ok(chosen)
-    }
-
-    async fn records(&self, run: RunId) -> Result<Option<(RunSpec, Vec<Record>)>, Failure> {
-        let records = self.journal.read(run, 0).await.map_err(unreadable)?;
-        Ok(match records.first() {
-            Some(Record { event: Event::RunCreated(spec), .. }) => Some((RunSpec::clone(spec), records)),
-            _ => None,
-        })
-    }
-
-    async fn state(&self, run: RunId, spec: &RunSpec, records: &[Record]) -> Result<State, Failure> {
-        let definition = Arc::new(self.journal.definition(&spec.definition).await.map_err(unreadable)?);
-        let at = records.first().map_or(Timestamp::UNIX_EPOCH, |record| record.at);
-        let mut state = State::created(run, at, spec, definition, Arc::clone(&self.catalogue));
-        records.iter().skip(1).for_each(|record| state.fold(record.at, &record.event));
-        Ok(state)
-    }
-
-    /// With the live values: what is as it was needs nothing, and what is neither ours nor as it was is left alone.
-    async fn compared(&self, cx: &Context, found: Found) -> Result<Found, Failure> {
-        let Found { runs, give, mut left } = found;
-        let mut ours = Vec::new();
-        for mut giving in give {
-            let live = self.live(cx, &giving).await?;
-            let mut values = live.into_iter();
-            giving.swaps.retain(|swap| {
-                let live = values.next().flatten();
-                let keep = live.as_ref() == Some(&swap.from);
-                if !keep && live.as_ref() != Some(&swap.to) {
-                    left.push(foreign(swap, live));
-                }
-                keep
-            });
-            if !giving.swaps.is_empty() {
-                ours.push(giving);
-            }
-        }
-        Ok(Found { runs, give: ours, left })
-    }
-
-    /// The live value of each field that is to go back; `None` where the object is gone.
-    pub(super) async fn live(&self, cx: &Context, giving: &Giving) -> Result<Vec<Option<Value>>, Failure> {
-        let live = self.action(&giving.action)?.live(&context(cx), &giving.intent).await?;
-        if live.len() != giving.intent.changes.len() {
-            let (read, all) = (live.len(), giving.intent.changes.len());
-            return Err(Failure::permanent(format!("{} read {read} of its {all} fields", giving.action)));
-        }
-        let of = |swap: &Swap| {
-            let is = |change: &Change| change.object == swap.object && change.field == swap.field;
-            giving.intent.changes.iter().position(is).and_then(|at| live.get(at).cloned().flatten())
+        let giving = |Part { by, swaps }: Part| {
+            let debt = debts.get(&by)?;
+            let (run, step, occurrence) = by;
+            Some(Giving { run, step, occurrence, action: debt.action.clone(), intent: Intent::clone(&debt.intent), swaps })
         };
-        Ok(giving.swaps.iter().map(of).collect())
+        let give = backwards(&chains).into_iter().filter_map(giving).collect();
+        Ok(Found { runs, give, left, seen })
+    }
+
+    /// Who has changed the field of a swap since it was found; `None`: nobody of whom the ledger knows.
+    pub(super) async fn overtaken(
+        &self,
+        cx: &Context,
+        found: &Found,
+        swap: &Swap,
+        live: Option<&Value>,
+    ) -> Result<Option<String>, Failure> {
+        let Some(seen) = found.seen.iter().find(|seen| seen.object == swap.object && seen.field == swap.field) else { return Ok(None) };
+        let history = self.journal.ledger(&swap.object, &swap.field).await.map_err(unreadable)?;
+        Ok(overtaken(&history, seen.position, live, |entry| entry.run == cx.run && entry.step == cx.step))
     }
 }
 
-/// Whether a run has one of these parameters with another value.
-fn contradicts(params: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
-    wanted.iter().any(|(name, value)| params.get(name).is_some_and(|other| other != value))
+fn doing(entry: &LedgerEntry) -> Doing {
+    (entry.run, entry.step.clone(), entry.occurrence)
+}
+
+/// Who changed a field after this place in the ledger, and so that it may be what is there.
+fn overtaken(history: &[LedgerEntry], after: i64, live: Option<&Value>, own: impl Fn(&LedgerEntry) -> bool) -> Option<String> {
+    let later = still_there(history).into_iter().filter(|entry| entry.position > after && !own(entry));
+    let mut by = later.filter(|entry| entry.settled || Some(&entry.change.after) == live);
+    by.next_back().map(has_changed)
+}
+
+fn has_changed(entry: &LedgerEntry) -> String {
+    format!("{} of run {} has changed it since", entry.step, entry.run.short())
 }
 
 /// A field whose last change is not one of these runs'.
 fn changed_since(history: &[LedgerEntry], chosen: impl Fn(&LedgerEntry) -> bool) -> Option<Left> {
-    let in_force = in_force(history);
-    let last = in_force.last().filter(|last| !chosen(last))?;
-    let own = in_force.iter().find(|entry| chosen(entry))?;
-    if is_given_back(history, own) {
-        return None;
-    }
+    let there = still_there(history);
+    let last = there.iter().rfind(|entry| entry.settled || chosen(entry)).filter(|last| !chosen(last))?;
+    let own = there.iter().find(|entry| chosen(entry) && !is_given_back(history, entry))?;
     Some(Left {
         object: last.change.object.in_words(),
         field: last.change.label.clone(),
         live: Value::Null,
         wanted: own.change.prior.clone(),
-        why: format!("{} of run {} has changed it since", last.step, last.run.short()),
+        why: has_changed(last),
     })
 }
 
 /// Where the chain that goes back does not reach the first change of these runs.
 fn broken_off(history: &[LedgerEntry], first: &LedgerEntry, chosen: impl Fn(&LedgerEntry) -> bool) -> Option<Left> {
-    let in_force = in_force(history);
-    let earlier: Vec<&&LedgerEntry> = in_force.iter().filter(|entry| entry.position < first.position && chosen(entry)).collect();
+    let there = still_there(history);
+    let missed =
+        |entry: &&&LedgerEntry| entry.position < first.position && entry.settled && chosen(entry) && !is_given_back(history, entry);
+    let earlier: Vec<&&LedgerEntry> = there.iter().filter(missed).collect();
     let (oldest, latest) = (earlier.first()?, earlier.last()?);
     if latest.change.after == oldest.change.prior || oldest.change.prior == first.change.prior {
         return None;
@@ -293,30 +270,16 @@ fn broken_off(history: &[LedgerEntry], first: &LedgerEntry, chosen: impl Fn(&Led
     })
 }
 
-/// A field that is neither as these runs left it nor as it was before.
-pub(super) fn foreign(swap: &Swap, live: Option<Value>) -> Left {
-    let why = match &live {
-        Some(live) => format!("somebody else has set it to {live}: it was {} when these runs had done", swap.from),
+/// A field that is neither as these runs left it nor as it was before. `whole`: from the one to the other.
+fn foreign(whole: &Change, live: Option<&Value>, why: Option<String>) -> Left {
+    let why = why.unwrap_or_else(|| match live {
+        Some(live) => format!("somebody else has set it to {live}: it was {} when these runs had done", whole.prior),
         None => "the object is gone, or another is there under its name".to_owned(),
-    };
-    Left { object: swap.object.in_words(), field: swap.label.clone(), live: live.unwrap_or(Value::Null), wanted: swap.to.clone(), why }
+    });
+    let live = live.cloned().unwrap_or(Value::Null);
+    Left { object: whole.object.in_words(), field: whole.label.clone(), live, wanted: whole.after.clone(), why }
 }
 
-/// What an action is given that takes back what it did in another run.
-pub(super) fn context(cx: &Context) -> Context {
-    Context {
-        run: cx.run,
-        step: cx.step.clone(),
-        idempotency_key: cx.idempotency_key.clone(),
-        attempt: cx.attempt,
-        target: cx.target.clone(),
-        effect: cx.effect,
-        timeout: None,
-        log: Arc::clone(&cx.log),
-        files: cx.files.clone(),
-    }
-}
-
-fn unreadable(error: JournalError) -> Failure {
-    Failure::transient(format!("the journal cannot be read: {error}")).hint(error.hint())
-}
+#[cfg(test)]
+#[path = "found_tests.rs"]
+mod tests;

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-pub(super) use super::found::Giving;
-use super::found::{Found, Past, context, foreign};
+use super::found::{Found, Giving, Left, Way};
+use super::past::{Past, context};
 use crate::engine::crash;
 use crate::engine::executor::POLL;
 use crate::model::change::Swap;
@@ -22,12 +21,10 @@ const SWAP_LIMIT: Duration = Duration::from_secs(60);
 /// How long one look may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
-/// Where a step's fields stand.
-enum Stand {
-    /// All as they were before, or somebody else's.
-    Back,
-    /// These are still to be swapped.
-    Ours(Vec<Swap>),
+/// How long giving all of it back may take, where each may take so long to settle.
+pub(super) fn limit(found: &Found, settle: Duration) -> Duration {
+    let each = settle.saturating_add(SWAP_LIMIT).saturating_add(LOOK_LIMIT * 2);
+    each.saturating_mul(u32::try_from(found.give.len()).unwrap_or(u32::MAX)).saturating_add(SWAP_LIMIT)
 }
 
 impl Past {
@@ -35,21 +32,23 @@ impl Past {
     pub(super) async fn give(&self, cx: &Context, mut found: Found, settle: Duration) -> Applied {
         let mut begun = false;
         let all = found.give.len() as u64;
-        for left in &found.left {
-            cx.log.line(&format!("{}: {} is left alone: {}", left.object, left.field, left.why));
-        }
+        found.left.iter().for_each(|left| told(cx, left));
         for at in 0..found.give.len() {
-            let giving = found.give[at].clone();
             cx.log.part(at as u64, all, "steps given back");
             let failed = |failure: Failure, begun: bool, found: &Found| match begun {
                 false => Applied::NotApplied { failure },
                 true => Applied::FailedWithEffect { failure, outputs: found.outputs() },
             };
-            let stand = match self.stand(cx, &giving, &mut found).await {
-                Ok(stand) => stand,
+            let swaps = match self.stand(cx, at, &mut found).await {
+                Ok(swaps) => swaps,
                 Err(failure) => return failed(failure, begun, &found),
             };
-            if let Stand::Ours(swaps) = stand {
+            let giving = found.give[at].clone();
+            if giving.swaps.is_empty() {
+                // None of it is ours any more: the platform has nothing to follow.
+                continue;
+            }
+            if !swaps.is_empty() {
                 for swap in &swaps {
                     cx.log.line(&format!("{}: {} {} → {}", swap.object.in_words(), swap.label, swap.from, swap.to));
                 }
@@ -82,27 +81,42 @@ impl Past {
     /// Whether it has all gone back.
     pub(super) async fn is_given(&self, cx: &Context, mut found: Found) -> Result<Verdict, Failure> {
         for at in 0..found.give.len() {
-            let giving = found.give[at].clone();
-            let back = matches!(self.stand(cx, &giving, &mut found).await?, Stand::Back);
-            if !back || !matches!(self.action(&giving.action)?.followed(&context(cx), &giving.intent).await?, Followed::Yes) {
+            if !self.stand(cx, at, &mut found).await?.is_empty() {
+                return Ok(Verdict::Absent);
+            }
+            let giving = &found.give[at];
+            if giving.swaps.is_empty() {
+                continue;
+            }
+            if !matches!(self.action(&giving.action)?.followed(&context(cx), &giving.intent).await?, Followed::Yes) {
                 return Ok(Verdict::Absent);
             }
         }
         Ok(Verdict::Present { outputs: found.outputs() })
     }
 
-    /// Compares with what is there; what has become somebody else's since it was found is moved to what is left alone.
-    async fn stand(&self, cx: &Context, giving: &Giving, found: &mut Found) -> Result<Stand, Failure> {
-        let live = self.live(cx, giving).await?;
+    /// Compares with what is there: the swaps that are still to be made. What has become somebody else's since it was found is left alone.
+    async fn stand(&self, cx: &Context, at: usize, found: &mut Found) -> Result<Vec<Swap>, Failure> {
+        let giving = found.give[at].clone();
+        if giving.swaps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let values = self.live(cx, &giving.action, &giving.intent).await?;
         let mut ours = Vec::new();
-        for (swap, live) in giving.swaps.iter().zip(live) {
-            match live {
-                Some(live) if live == swap.to => {}
-                Some(live) if live == swap.from => ours.push(swap.clone()),
-                other => found.leave(giving, swap, other),
+        let known = found.left.len();
+        for swap in &giving.swaps {
+            let live = values.of(&swap.object, &swap.field);
+            match found.way(at, swap, live) {
+                Way::Back => {}
+                Way::Here => match self.overtaken(cx, found, swap, live).await? {
+                    None => ours.push(swap.clone()),
+                    by => found.leave(swap, live, by),
+                },
+                Way::Off => found.leave(swap, live, None),
             }
         }
-        Ok(if ours.is_empty() { Stand::Back } else { Stand::Ours(ours) })
+        found.left.iter().skip(known).for_each(|left| told(cx, left));
+        Ok(ours)
     }
 
     /// Waits until the platform has followed.
@@ -134,12 +148,6 @@ impl Past {
     }
 }
 
-impl Found {
-    fn leave(&mut self, giving: &Giving, swap: &Swap, live: Option<Value>) {
-        self.left.push(foreign(swap, live));
-        let same = |other: &&mut Giving| other.run == giving.run && other.step == giving.step && other.occurrence == giving.occurrence;
-        if let Some(own) = self.give.iter_mut().find(same) {
-            own.swaps.retain(|other| other != swap);
-        }
-    }
+fn told(cx: &Context, left: &Left) {
+    cx.log.line(&format!("{}: {} is left alone: {}", left.object, left.field, left.why));
 }

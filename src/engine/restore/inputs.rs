@@ -66,7 +66,7 @@ pub(super) fn schema() -> Value {
                 "type": "object", "default": {},
                 "description": "Parameters by which the runs are known, `event_id` say: the set begins with the earliest run that has all of them with these values; after it, a run that has one of them with another value is left alone.",
             },
-            "within": duration("How far back: only runs that were started within this time.", WITHIN),
+            "within": duration("How far back: only runs to which anything has happened within this time.", WITHIN),
             "settle": duration("How long the platform may take to follow, for each step whose changes are given back.", SETTLE),
         },
         "required": ["playbooks"],

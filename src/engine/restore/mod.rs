@@ -7,21 +7,24 @@
 mod found;
 mod give;
 mod inputs;
+mod order;
+mod past;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use found::{Found, Past};
-use give::Giving;
+use found::Found;
 use inputs::Input;
+use past::Past;
 
 use crate::model::by_hand::ByHand;
 use crate::model::catalogue::{ActionEntry, OutputField, touches_nothing};
-use crate::model::change::{Change, Swap};
+use crate::model::change::ObjectRef;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Verdict};
 use crate::model::permission::Needs;
@@ -127,9 +130,9 @@ impl Action for Restore {
         if found.give.is_empty() {
             return Ok(Plan { intent: Intent::default(), unchanged: Some(found.outputs()) });
         }
-        let changes = found.give.iter().flat_map(Giving::changes).collect();
         let reason = "what was given back is not taken again: run the playbook that changed it".to_owned();
-        Ok(Plan { intent: Intent { changes, revert: Revert::Keep { reason }, ..Intent::default() }, unchanged: None })
+        let intent = Intent { changes: found.changes(), gives_back: true, revert: Revert::Keep { reason }, ..Intent::default() };
+        Ok(Plan { intent, unchanged: None })
     }
 
     async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {
@@ -146,29 +149,21 @@ impl Action for Restore {
 
     async fn live(&self, cx: &Context, intent: &Intent) -> Result<Vec<Option<Value>>, Failure> {
         let (past, found) = (self.past()?, Found::of(&intent.prior)?);
-        let mut all = Vec::with_capacity(intent.changes.len());
+        let mut all = vec![None; intent.changes.len()];
         for giving in &found.give {
-            all.extend(past.live(cx, giving).await?);
+            let values = past.live(cx, &giving.action, &giving.intent).await?;
+            for (change, live) in intent.changes.iter().zip(&mut all) {
+                *live = live.take().or_else(|| values.of(&change.object, &change.field).cloned());
+            }
         }
         Ok(all)
     }
-}
 
-impl Giving {
-    /// As the ledger will have it.
-    fn changes(&self) -> impl Iterator<Item = Change> + '_ {
-        self.swaps.iter().map(|Swap { object, field, label, from, to }| Change {
-            object: object.clone(),
-            field: field.clone(),
-            label: label.clone(),
-            prior: from.clone(),
-            after: to.clone(),
-        })
+    fn touches_as_observed(&self, observed: &Value) -> Vec<ObjectRef> {
+        Found::of(observed).map_or_else(|_| Vec::new(), |found| found.changes().into_iter().map(|change| change.object).collect())
     }
 
-    /// What people are told of it.
-    fn told(&self) -> Vec<Value> {
-        let told = |swap: &Swap| json!({ "object": swap.object.in_words(), "field": swap.label, "from": swap.from, "to": swap.to, "run": self.run.short() });
-        self.swaps.iter().map(told).collect()
+    fn lasts_at_most(&self, inputs: &Inputs, intent: &Intent) -> Option<Duration> {
+        Some(give::limit(&Found::of(&intent.prior).ok()?, Input::of(inputs).ok()?.settle.0))
     }
 }

@@ -202,3 +202,46 @@ fn it_survives_a_crash_anywhere_in_its_place() {
     finish(&mut driver, false);
     assert_eq!(driver.status(), RunStatus::Succeeded);
 }
+
+#[test]
+fn what_has_fired_stays_so_when_its_playbook_is_begun_anew() {
+    let mut definition = watched(None);
+    definition.playbooks.get_mut("main").unwrap().steps[1].on_failure = Some(OnFailure::Continue);
+    let faulty = world(&["crowded"]).fault("during[crowded]/scale", Fault::Broken);
+    let mut driver = Driver::begin(definition, faulty, 4);
+    driver.answer("before");
+    driver.answer("before");
+    let task = driver.queue.front().cloned().unwrap();
+    driver.alarm(&task);
+    while driver.step("during[crowded]/scale") != StepStatus::Failed {
+        driver.answer("during[crowded]/scale");
+    }
+    assert_eq!(driver.step("during[crowded]"), StepStatus::Failed);
+    driver.say(Command::Retry { step: "during[crowded]/scale".into() });
+    // Within the cooldown nothing fires a second time, whatever became of the first.
+    while driver.step("during[crowded]/scale") != StepStatus::Failed {
+        driver.answer("during[crowded]/scale");
+    }
+    driver.alarm(&task);
+    assert_eq!(driver.step("during[crowded-2]"), StepStatus::Pending);
+    driver.run();
+    assert_eq!(driver.state().step_outputs(&"during".into()), None);
+    let fired = driver.events().filter(|event| matches!(event, Event::MonitorFired { .. })).count();
+    assert_eq!(fired, 1);
+}
+
+#[test]
+fn samples_of_an_always_step_hold_up_no_rollback() {
+    let steps = vec![set("a", "pool", 7), Step { always: true, ..monitor("owed", Vec::new()) }.needs(&["a"])];
+    let mut driver = Driver::begin(with_called(steps, Vec::new()), world(&[]), 4);
+    driver.answer("a");
+    driver.answer("a");
+    driver.say(Command::Cancel { rollback: true });
+    while driver.queue.iter().any(|task| task.step.as_str() == "a") {
+        driver.answer("a");
+    }
+    assert_eq!((driver.step("a"), driver.world.fields["pool"]), (StepStatus::RolledBack, 20));
+    assert_eq!((driver.status(), driver.step("owed[samples]")), (RunStatus::Waiting, StepStatus::Waiting));
+    driver.run();
+    assert_eq!(driver.status(), RunStatus::RolledBack);
+}

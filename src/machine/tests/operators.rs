@@ -7,7 +7,7 @@ use crate::machine::decide::Input;
 use crate::model::event::Event;
 use crate::model::instruction::{Command, Instruction};
 use crate::model::status::{RunStatus, StepStatus};
-use crate::model::step::{Effect, OnFailure, Rollback, Step};
+use crate::model::step::{At, Effect, IfLate, OnFailure, Rollback, Step};
 use crate::model::template::Template;
 
 fn refusals(driver: &Driver) -> Vec<String> {
@@ -144,4 +144,25 @@ fn a_rollback_action_that_may_run_once_and_may_have_happened_is_sent_again_by_re
     assert_eq!((driver.status(), driver.world.calls["a"]), (RunStatus::Stuck, 1));
     driver.instruct(Command::Retry { step: "a".into() });
     assert_eq!((driver.status(), driver.world.calls["a"]), (RunStatus::RolledBack, 2));
+}
+
+#[test]
+fn a_run_that_is_being_cancelled_says_what_it_still_waits_for_and_ends_without_it_when_told_so() {
+    let time = Template::Literal(json!("2027-01-16T08:00:00Z"));
+    let at = Some(Box::new(At { time, not_after: None, if_late: IfLate::Ask }));
+    let owed = Step { always: true, at, ..step("owed") }.needs(&["a"]);
+    let mut driver = Driver::begin(definition(vec![set("a", "x", 1), owed]), World::of(&[("x", 0)]), 4);
+    driver.answer("a");
+    driver.answer("a");
+    driver.say(Command::Cancel { rollback: false });
+    assert_eq!((driver.status(), driver.step("owed")), (RunStatus::Waiting, StepStatus::Waiting));
+    driver.say(Command::Cancel { rollback: false });
+    driver.say(Command::Rollback { only: vec![] });
+    let why = refusals(&driver);
+    assert!(
+        why.len() == 2 && why.iter().all(|why| why.contains("owed is still to come") && why.contains("`runsheet skip owed`")),
+        "{why:?}"
+    );
+    driver.say(Command::Skip { step: "owed".into() });
+    assert_eq!(driver.status(), RunStatus::Cancelled);
 }

@@ -12,13 +12,14 @@ use crate::machine::standing::standing;
 use crate::machine::state::State;
 use crate::machine::task::{PlanRequest, Planning, Task, What};
 use crate::model::catalogue::{ActionEntry, Catalogue, touches_nothing};
-use crate::model::change::{Change, LedgerEntry, ObjectRef};
+use crate::model::change::{Change, ObjectRef};
 use crate::model::definition::Definition;
 use crate::model::duration::Span;
 use crate::model::event::{Event, decode, encode};
 use crate::model::id::{ContentHash, RunId, StepPath};
 use crate::model::instruction::{Command, Instruction};
 use crate::model::intent::{Intent, Revert};
+use crate::model::ledger::LedgerEntry;
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
 use crate::model::playbook::Playbook;
 use crate::model::run::RunSpec;
@@ -501,6 +502,7 @@ impl Driver {
                 occurrence,
                 change: change.clone(),
                 settled: false,
+                gives_back: false,
                 reverted: false,
                 reverted_at: None,
                 position,

@@ -1,8 +1,8 @@
 //! The ledger holds what may have been changed and was not put back: no more, and never less.
 
 use super::*;
-use crate::model::change::LedgerEntry;
 use crate::model::event::ResetTo;
+use crate::model::ledger::LedgerEntry;
 use crate::model::outcome::{Applied, Failure, Verdict};
 
 /// The ledger of the replicas after these events: prior, after, occurrence, and whether it was reverted.
@@ -62,6 +62,17 @@ fn an_attempt_without_effect_is_taken_out() {
     assert_eq!(ledger(vec![started(), attempt(1, 2, 8), ended(1, unknown()), verified(1, Verdict::Absent)]), []);
     // With what is observed anew.
     assert_eq!(ledger(vec![started(), attempt(1, 2, 8), ended(1, not_applied()), attempt(2, 3, 8)]), [(3, 8, 1, false)]);
+}
+
+#[test]
+fn what_gives_back_several_fields_may_have_given_back_some_when_not_all_of_it_is_there() {
+    let back = || {
+        let intent = Intent { gives_back: true, ..intent(8, 2) };
+        Event::AttemptStarted { step: "scale".into(), attempt: 1, intent: Box::new(intent) }
+    };
+    let absent = vec![started(), back(), ended(1, unknown()), verified(1, Verdict::Absent)];
+    assert_eq!(ledger(absent), [(8, 2, 1, false)]);
+    assert_eq!(ledger(vec![started(), back(), ended(1, not_applied())]), []);
 }
 
 #[test]
@@ -135,5 +146,28 @@ fn a_change_that_went_back_with_the_one_it_was_built_on_is_not_counted_as_owed()
         assert_eq!((owed(id(1)), owed(id(2))), (0, 0));
         let entries = store.ledger(&intent(0, 0).changes[0].object, "spec.replicas").await.unwrap();
         assert!(entries[0].reverted_at < Some(entries[1].position) && entries[1].reverted_at > Some(entries[2].position), "{entries:?}");
+    });
+}
+
+#[test]
+fn what_gives_back_says_so_in_the_ledger_and_those_before_it_owe_nothing_when_the_next_one_grows() {
+    let place = Place::new();
+    let store = place.open();
+    let owed = |run: RunId| {
+        let runs = store.runs(10, &crate::store::Filter { run: Some(run), ..Default::default() }).unwrap().runs;
+        runs[0].owed
+    };
+    let back = Intent { gives_back: true, ..intent(8, 2) };
+    let back = Event::AttemptStarted { step: "give_back".into(), attempt: 1, intent: Box::new(back) };
+    wait(async {
+        for run in [id(1), id(2), id(3)] {
+            create(&store, run).await;
+        }
+        append(&store, id(1), (1, 0), vec![scaling("scale", 1, 2, 8), succeeded("scale")]).await.unwrap();
+        append(&store, id(2), (1, 0), vec![back, succeeded("give_back")]).await.unwrap();
+        append(&store, id(3), (1, 0), vec![scaling("scale", 1, 2, 8), succeeded("scale")]).await.unwrap();
+        let entries = store.ledger(&intent(0, 0).changes[0].object, "spec.replicas").await.unwrap();
+        assert_eq!(entries.iter().map(|entry| entry.gives_back).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!((owed(id(1)), owed(id(3))), (0, 1));
     });
 }

@@ -110,3 +110,17 @@ fn a_run_is_open_as_long_as_it_has_not_finished() {
         .unwrap();
     assert!(plan.contains("runs_open"), "{plan}");
 }
+
+#[test]
+fn a_run_that_was_planned_long_before_is_found_by_what_has_happened_to_it_since() {
+    use crate::ports::history::History;
+    let (_place, store, runs) = filled();
+    let of = |names: &[&str], since| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        wait(store.runs_of(&names, at(since))).unwrap()
+    };
+    wait(append(&store, runs[1], (1, 0), vec![scaling("scale", 1, 2, 8)])).unwrap();
+    assert_eq!(of(&["pre-event", "scale"], 0), runs);
+    assert_eq!(of(&["pre-event"], 1_500), [runs[1]]);
+    assert!(of(&["scale"], 0).is_empty());
+}

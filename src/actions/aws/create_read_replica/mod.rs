@@ -164,12 +164,12 @@ impl Action for CreateReadReplica {
             Change { object, field: FIELD.to_owned(), label: "read replica of".to_owned(), prior: Value::Null, after: json!(source) };
         let region = by_hand::region(Some(target));
         let intent = Intent {
-            prior: Value::Null,
             changes: vec![change],
             revert: kept("a read replica is never deleted by itself: somebody may read from it (`aws.rds.delete_read_replica` deletes it)"),
             note,
             by_hand: vec![command(&inputs.0, &region, Some(&cx.idempotency_key))],
             undo_by_hand: vec![format!("aws rds delete-db-instance --db-instance-identifier {replica} --skip-final-snapshot{region}")],
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

@@ -132,7 +132,6 @@ impl Action for DeleteReadReplica {
         let change =
             Change { object, field: FIELD.to_owned(), label: "read replica of".to_owned(), prior: json!(source), after: Value::Null };
         let intent = Intent {
-            prior: Value::Null,
             changes: vec![change],
             revert: Revert::Keep {
                 reason: "a replica that was deleted does not come back by itself: `aws.rds.create_read_replica` makes a new one".to_owned(),
@@ -140,6 +139,7 @@ impl Action for DeleteReadReplica {
             note: json!({ "replica": replica, "source": source, "mark": mark, "within": within.unwrap_or(WITHIN) }),
             by_hand: vec![command(&replica, &region)],
             undo_by_hand: Vec::new(),
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

@@ -185,12 +185,12 @@ impl Action for ModifyReplicationGroup {
         let change = Change { object, field: FIELD.to_owned(), label: "node type".to_owned(), prior: json!(was), after: json!(node_type) };
         let within = within.unwrap_or(WITHIN);
         let intent = Intent {
-            prior: Value::Null,
             revert: kept(rollback).map_or(Revert::Fields { settle: within }, |reason| Revert::Keep { reason }),
             note: json!({ "replication_group": id, "apply_immediately": apply_immediately, "window": window }),
             by_hand: vec![modify(&id, &node_type, apply_immediately, &region)],
             undo_by_hand: vec![modify(&id, was, apply_immediately, &region)],
             changes: vec![change],
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

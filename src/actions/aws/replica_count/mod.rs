@@ -165,12 +165,12 @@ impl Action for SetReplicaCount {
         };
         let within = within.unwrap_or(WITHIN);
         let intent = Intent {
-            prior: Value::Null,
             revert: kept(rollback).map_or(Revert::Fields { settle: within }, |reason| Revert::Keep { reason }),
             note: json!({ "replication_group": id, "members": members }),
             by_hand: vec![line(was, replicas)],
             undo_by_hand: vec![line(replicas, was)],
             changes: vec![change],
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

@@ -222,7 +222,6 @@ pub(super) fn plan(
     let creation = (!observed.exists).then(|| Creation { made: marked(observed.made, mark), mark: mark.to_owned() });
     let note = Noted { place: observed.place, manifest: body, force: observed.take_over, outputs, argocd: told, creation };
     let intent = Intent {
-        prior: Value::Null,
         changes,
         revert: match kept(rollback) {
             Some(reason) => Revert::Keep { reason },
@@ -231,6 +230,7 @@ pub(super) fn plan(
         note: json!(note),
         by_hand,
         undo_by_hand,
+        ..Intent::default()
     };
     Ok(Plan { intent, unchanged: None })
 }

@@ -145,7 +145,6 @@ pub(super) fn plan(target: &TargetSpec, input: &Input, observed: &Observed, mark
         creation,
     };
     let intent = Intent {
-        prior: Value::Null,
         changes,
         revert: match kept(rollback) {
             Some(reason) => Revert::Keep { reason },
@@ -154,6 +153,7 @@ pub(super) fn plan(target: &TargetSpec, input: &Input, observed: &Observed, mark
         note: json!(note),
         by_hand,
         undo_by_hand,
+        ..Intent::default()
     };
     Ok(Plan { intent, unchanged: None })
 }

@@ -322,7 +322,7 @@ impl Action for Patch {
         note[UID] = prior[UID].clone();
         note[ARGOCD] = told;
         note[managed::WARNS] = json!(managed::warning(&format!("what is changed in {}", input.object), &prior["applied_by"]));
-        Ok(Plan { intent: Intent { prior: Value::Null, changes, revert, note, by_hand, undo_by_hand }, unchanged: None })
+        Ok(Plan { intent: Intent { changes, revert, note, by_hand, undo_by_hand, ..Intent::default() }, unchanged: None })
     }
 
     async fn apply(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Applied {

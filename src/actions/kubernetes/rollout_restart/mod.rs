@@ -160,7 +160,6 @@ impl Action for RolloutRestart {
         let reason = kept(rollback).unwrap_or_else(|| "a restart cannot be undone".to_owned());
         let change = Change { object, field: FIELD.to_owned(), label: "restart".to_owned(), prior: was.clone(), after: value };
         let intent = Intent {
-            prior: Value::Null,
             changes: vec![change],
             revert: Revert::Keep { reason },
             note: json!({
@@ -171,6 +170,7 @@ impl Action for RolloutRestart {
             }),
             by_hand: vec![format!("kubectl rollout restart {workload} -n {namespace}")],
             undo_by_hand: Vec::new(),
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

@@ -336,7 +336,6 @@ impl Action for Scale {
         };
         let by_hand = |value: fn(&Change) -> &Value| form::by_hand(&workload, &namespace, scaler.as_ref(), &changes, value);
         let intent = Intent {
-            prior: Value::Null,
             revert: match kept(rollback) {
                 Some(reason) => Revert::Keep { reason },
                 None => Revert::Fields { settle: input.settle.unwrap_or(Span::seconds(600)) },
@@ -357,6 +356,7 @@ impl Action for Scale {
             by_hand: vec![by_hand(|change| &change.after)],
             undo_by_hand: vec![by_hand(|change| &change.prior)],
             changes,
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

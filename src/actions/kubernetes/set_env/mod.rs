@@ -327,7 +327,7 @@ impl Action for SetEnv {
         if let Some(budget) = &input.keep_within {
             note["keep_within"] = json!(budget);
         }
-        Ok(Plan { intent: Intent { prior: Value::Null, changes, revert, note, by_hand, undo_by_hand }, unchanged: None })
+        Ok(Plan { intent: Intent { changes, revert, note, by_hand, undo_by_hand, ..Intent::default() }, unchanged: None })
     }
 
     async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {

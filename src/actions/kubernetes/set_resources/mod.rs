@@ -322,7 +322,7 @@ impl Action for SetResources {
             ARGOCD: told,
             "says": says.join("; "),
         });
-        Ok(Plan { intent: Intent { prior: Value::Null, changes: all, revert, note, by_hand, undo_by_hand }, unchanged: None })
+        Ok(Plan { intent: Intent { changes: all, revert, note, by_hand, undo_by_hand, ..Intent::default() }, unchanged: None })
     }
 
     async fn apply(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Applied {

@@ -173,7 +173,7 @@ impl Action for Set {
         let says = "RELOAD and a restart of PgBouncer undo it: both go back to its configuration file".to_owned();
         let (by_hand, undo_by_hand) = (lines(access, &changes, true), lines(access, &changes, false));
         let note = json!(Note { pooler, says });
-        Ok(Plan { intent: Intent { prior: Value::Null, changes, revert, note, by_hand, undo_by_hand }, unchanged: None })
+        Ok(Plan { intent: Intent { changes, revert, note, by_hand, undo_by_hand, ..Intent::default() }, unchanged: None })
     }
 
     async fn apply(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Applied {

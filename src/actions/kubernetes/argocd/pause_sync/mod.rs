@@ -211,7 +211,6 @@ impl Action for PauseSync {
             format!("kubectl patch applications.argoproj.io {name} -n {namespace} --type=merge -p {body}")
         };
         let intent = Intent {
-            prior: Value::Null,
             revert: match kept(rollback) {
                 Some(reason) => Revert::Keep { reason },
                 None => Revert::Fields { settle: Span::seconds(60) },
@@ -220,6 +219,7 @@ impl Action for PauseSync {
             by_hand: vec![patch(&Value::Null)],
             undo_by_hand: vec![patch(automated)],
             changes,
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

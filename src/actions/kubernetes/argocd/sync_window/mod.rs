@@ -277,7 +277,6 @@ impl Action for SyncWindow {
         let first = quoted(&json!({ "spec": { "syncWindows": [window] } }).to_string());
         let target = format!("kubectl patch appprojects.argoproj.io {project} -n {namespace}");
         let intent = Intent {
-            prior: Value::Null,
             revert: match kept(rollback) {
                 Some(reason) => Revert::Keep { reason },
                 None => Revert::Fields { settle: Span::seconds(60) },
@@ -291,6 +290,7 @@ impl Action for SyncWindow {
                 "argocd proj windows list {project}  # then: argocd proj windows delete {project} ID, the one that begins at `{schedule}`"
             )],
             changes,
+            ..Intent::default()
         };
         Ok(Plan { intent, unchanged: None })
     }

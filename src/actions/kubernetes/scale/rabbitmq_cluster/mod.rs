@@ -195,7 +195,6 @@ pub(super) fn plan(cx: &Context, inputs: &Inputs, prior: &Value, rollback: &Roll
     };
     let says = "the cluster operator makes its StatefulSet follow; scaling neither drains queues nor gives those that are there members on new nodes";
     let intent = Intent {
-        prior: Value::Null,
         revert: Revert::Keep { reason: kept(rollback).unwrap_or_else(|| KEPT.to_owned()) },
         note: json!({
             "workload": place.shown,
@@ -209,6 +208,7 @@ pub(super) fn plan(cx: &Context, inputs: &Inputs, prior: &Value, rollback: &Roll
         by_hand: vec![line(wanted)],
         undo_by_hand: Vec::new(),
         changes: vec![change],
+        ..Intent::default()
     };
     Ok(Plan { intent, unchanged: None })
 }
