@@ -13,8 +13,9 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;
 pub mod rabbitmq;
+mod reading;
 pub mod redis;
-mod server_reading;
+mod server;
 mod support;
 #[cfg(test)]
 mod trial;

@@ -77,7 +77,7 @@ fn since(bench: &Bench, so_far: usize) -> Vec<Permission> {
 }
 
 /// Does a step to its end, and what came of it.
-async fn done(step: &Step<'_>) -> Result<runsheet::model::intent::Intent, Failure> {
+async fn done(step: &Step) -> Result<runsheet::model::intent::Intent, Failure> {
     let intent = step.try_plan().await?.intent;
     match step.apply(&intent).await {
         Applied::Applied { .. } => Ok(intent),

@@ -12,16 +12,15 @@ use serde_json::Value;
 use super::account::{account, identifier};
 use super::by_hand;
 use super::instance::{Instance, missing};
-use crate::actions::support::{output, parse, schema, target};
+use crate::actions::reading::{Reading, entry};
+use crate::actions::support::{output, parse, target};
 use crate::environment::Connections;
 use crate::model::by_hand::ByHand;
-use crate::model::catalogue::{ActionEntry, touches_nothing};
-use crate::model::intent::Intent;
-use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::catalogue::ActionEntry;
+use crate::model::outcome::Failure;
 use crate::model::permission::needs_nothing;
 use crate::model::run::TargetSpec;
-use crate::model::step::{Effect, Rollback};
-use crate::ports::action::{Action, Context, Inputs, Plan};
+use crate::ports::action::{Context, Inputs};
 
 const NAME: &str = "aws.rds.describe";
 
@@ -41,18 +40,15 @@ impl Input {
     }
 }
 
-/// The action.
-pub(super) struct Describe {
-    connections: Arc<Connections>,
-}
+/// The reading.
+pub(super) struct Describe;
 
 static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
-    Arc::new(ActionEntry {
-        name: NAME.to_owned(),
-        summary: "See how an RDS DB instance and its replicas stand".to_owned(),
-        page: include_str!("describe.md").to_owned(),
-        inputs: schema::<Input>(),
-        outputs: vec![
+    entry::<Input>(
+        NAME,
+        "See how an RDS DB instance and its replicas stand",
+        include_str!("describe.md"),
+        vec![
             output("status", "string", "what RDS says: `available`, `creating`, `modifying`, …"),
             output("ready", "boolean", "whether it serves: available, with an endpoint and, as a replica, replicating"),
             output("class", "string", "its class: `db.r6g.large`"),
@@ -73,16 +69,9 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             output("made_by_runsheet", "boolean", "whether this tool made it, by its tag"),
             output("holds", "string", "what keeps it from serving, in words; null where nothing does"),
         ],
-        effect: Effect::Read,
-        effect_from_step: false,
-        observes: false,
-        reverts: false,
-        needs_target: true,
-        immediate: false,
-        touches: touches_nothing,
-        by_hand: lines,
-        permissions: needs_nothing,
-    })
+        lines,
+        needs_nothing,
+    )
 });
 
 fn lines(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
@@ -91,39 +80,21 @@ fn lines(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     ByHand { act: vec![format!("aws rds describe-db-instances --db-instance-identifier {name}{region}")], ..ByHand::default() }
 }
 
-impl Describe {
-    pub(super) fn new(connections: Arc<Connections>) -> Self {
-        Self { connections }
-    }
-}
-
 #[async_trait]
-impl Action for Describe {
-    fn entry(&self) -> Arc<ActionEntry> {
+impl Reading for Describe {
+    fn entry() -> Arc<ActionEntry> {
         Arc::clone(&ENTRY)
     }
 
-    async fn observe(&self, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+    fn check(_: &Connections, cx: &Context, inputs: &Inputs) -> Result<(), Failure> {
+        Input::of(inputs)?;
+        target(NAME, cx.target.as_ref()).map(drop)
+    }
+
+    async fn read(connections: &Arc<Connections>, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
         let Input { db_instance: id } = Input::of(inputs)?;
-        let aws = account(NAME, &self.connections, cx)?;
+        let aws = account(NAME, connections, cx)?;
         let instance = Instance::read(&aws, &id, &*cx.log).await?.ok_or_else(|| missing(&aws, &id))?;
         Ok(instance.observed())
-    }
-
-    fn plan(&self, cx: &Context, inputs: &Inputs, _: &Value, _: &Rollback) -> Result<Plan, Failure> {
-        Input::of(inputs)?;
-        target(NAME, cx.target.as_ref())?;
-        Ok(Plan::default())
-    }
-
-    async fn apply(&self, cx: &Context, inputs: &Inputs, _: &Intent) -> Applied {
-        match self.observe(cx, inputs).await {
-            Ok(outputs) => Applied::Applied { outputs },
-            Err(failure) => Applied::NotApplied { failure },
-        }
-    }
-
-    async fn verify(&self, _: &Context, _: &Inputs, _: &Intent) -> Result<Verdict, Failure> {
-        Ok(Verdict::Absent)
     }
 }

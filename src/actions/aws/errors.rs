@@ -3,7 +3,7 @@
 //! Invariant: a write is *not applied* only where AWS certainly refused it; whatever else is no answer is unknown. A read is never unknown.
 
 use crate::actions::support::{asked_wait, not_connected};
-use crate::environment::AwsError;
+use crate::environment::{Aws, AwsError};
 use crate::model::duration::Span;
 use crate::model::outcome::{Applied, Failure};
 use crate::ports::action::Log;
@@ -21,11 +21,11 @@ pub(super) fn is_busy(error: &AwsError) -> bool {
 }
 
 /// The failure that people see. `what`: what was asked, of what: `change the node type of ticket-redis`.
-pub(super) fn failure(what: &str, error: &AwsError, log: &dyn Log) -> Failure {
+pub(super) fn failure(aws: &Aws, what: &str, error: &AwsError, log: &dyn Log) -> Failure {
     if let AwsError::Connection(error) = error {
         return not_connected(error);
     }
-    let message = format!("cannot {what}: {}", log.redact(&error.to_string()));
+    let message = format!("cannot {what} in {}: {}", aws.access().place(), log.redact(&error.to_string()));
     let transient = error.is_transient() || is_busy(error);
     let told = match error {
         AwsError::Refused { retry_after, .. } => retry_after.as_deref().and_then(asked_wait),
@@ -43,7 +43,7 @@ pub(super) fn failure(what: &str, error: &AwsError, log: &dyn Log) -> Failure {
 }
 
 /// What became of a write that was not answered well.
-pub(super) fn of_write(what: &str, error: &AwsError, log: &dyn Log) -> Applied {
-    let failure = failure(what, error, log);
+pub(super) fn of_write(aws: &Aws, what: &str, error: &AwsError, log: &dyn Log) -> Applied {
+    let failure = failure(aws, what, error, log);
     if error.had_no_effect() { Applied::NotApplied { failure } } else { Applied::Unknown { failure } }
 }

@@ -1,7 +1,7 @@
 //! How a replication group stands: what it is, what it becomes, and what keeps it from being as it is wanted.
 //!
-//! Must not change anything. Invariant: a group has a node type only where all its members have it and none waits for another; `available` alone says
-//! nothing.
+//! Must not change anything. Invariant: a group has a node type only where all its members have it and none waits for another; a member that is not
+//! described may have anything and wait for anything, and `available` alone says nothing.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ impl Group {
     /// A read that failed.
     pub(super) async fn read(aws: &Aws, id: &str, log: &dyn Log) -> Result<Option<Self>, Failure> {
         let read = aws.replication_group(id).await;
-        Ok(read.map_err(|error| failure(&format!("look at the replication group {id}"), &error, log))?.map(Self))
+        Ok(read.map_err(|error| failure(aws, &format!("look at the replication group {id}"), &error, log))?.map(Self))
     }
 
     /// The same, where it has to be there.
@@ -31,10 +31,10 @@ impl Group {
         Self::read(aws, id, log).await?.ok_or_else(|| missing(aws, id))
     }
 
-    /// The node type that all members have; `None` while they differ.
+    /// The node type that all members have; `None` while they differ, or none is described.
     pub(super) fn node_type(&self) -> Option<&str> {
         let mut types = self.0.members.iter().map(|member| member.node_type.as_str());
-        let Some(first) = types.next() else { return Some(self.0.node_type.as_str()) };
+        let first = types.next()?;
         types.all(|other| other == first).then_some(first)
     }
 
@@ -70,8 +70,26 @@ impl Group {
         members.filter(|(_, primary)| *primary == Some(false)).map(|(name, _)| name.as_str()).collect()
     }
 
-    pub(super) fn is_available(&self) -> bool {
-        self.0.status == "available"
+    /// What is under way with the group or one of its members, in words; `None` where all of them are described and `available`.
+    pub(super) fn unrest(&self) -> Option<String> {
+        let ReplicationGroup { id, status, members, .. } = &self.0;
+        if status != "available" {
+            return Some(format!("{id} is `{status}`"));
+        }
+        if let Some(member) = members.iter().find(|member| member.status != "available") {
+            return Some(format!("{id} is `available`, and its member {} is `{}`", member.id, member.status));
+        }
+        let undescribed: Vec<&str> = self.members().into_iter().filter(|name| !members.iter().any(|member| member.id == *name)).collect();
+        if members.is_empty() || !undescribed.is_empty() {
+            let which = if undescribed.is_empty() { "its members".to_owned() } else { format!("its members {}", undescribed.join(", ")) };
+            return Some(format!("{id} is `available`, and ElastiCache does not describe {which}"));
+        }
+        None
+    }
+
+    /// Whether nothing is under way, for all that is told.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.unrest().is_none()
     }
 
     /// The maintenance window, where a member tells it.
@@ -81,21 +99,21 @@ impl Group {
 
     /// Whether nothing is under way, and no node type waits.
     pub(super) fn is_settled(&self) -> bool {
-        self.is_available() && self.node_type().is_some() && self.pending_node_type().is_none()
+        self.holds().is_none()
     }
 
     /// What is under way or waits, in words; `None` where nothing does.
     pub(super) fn holds(&self) -> Option<String> {
         let id = &self.0.id;
-        match (self.is_available(), self.pending_node_type()) {
-            (true, None) if self.node_type().is_some() => None,
-            (true, None) => Some(format!("the members of {id} have different node types")),
-            (true, Some(pending)) => {
+        match (self.unrest(), self.pending_node_type()) {
+            (None, None) if self.node_type().is_some() => None,
+            (None, None) => Some(format!("the members of {id} have different node types")),
+            (None, Some(pending)) => {
                 let window = self.window().map(|window| format!(", or for its maintenance window ({window} UTC)")).unwrap_or_default();
                 Some(format!("{id} is `available`, and its change to {pending} waits to be taken up{window}"))
             }
-            (false, Some(pending)) => Some(format!("{id} is `{}`, on its way to {pending}", self.0.status)),
-            (false, None) => Some(format!("{id} is `{}`", self.0.status)),
+            (Some(unrest), Some(pending)) => Some(format!("{unrest}, on its way to {pending}")),
+            (Some(unrest), None) => Some(unrest),
         }
     }
 
@@ -142,16 +160,59 @@ pub(super) fn text<'p>(prior: &'p Value, key: &str) -> Option<&'p str> {
     prior.get(key).and_then(Value::as_str)
 }
 
-/// That a group can be changed now, by what was observed of it.
+/// That a group can be changed now, by what was observed of it. What only waits for its window is not in the way.
 ///
 /// # Errors
 /// What is under way.
 pub(super) fn changeable(id: &str, prior: &Value) -> Result<(), Failure> {
     let status = text(prior, "status").unwrap_or_default();
-    if status == "available" {
-        return Ok(());
+    let unrest = match text(prior, "pending_node_type") {
+        Some(_) if status == "available" => None,
+        _ => text(prior, "holds"),
+    };
+    let Some(unrest) = unrest else { return Ok(()) };
+    let message = format!("the replication group {id} is changed only while it is `available` and all its members are: {unrest}");
+    Err(Failure::permanent(message).hint("wait for it: `check: { before: [{ that: \"${{ result.settled }}\", within: 30m }] }`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::{Member, NodeGroup};
+
+    fn group(members: &[(&str, &str, Option<&str>)]) -> Group {
+        let named = |name: &str| (name.to_owned(), None);
+        let member = |(id, status, pending): &(&str, &str, Option<&str>)| Member {
+            id: (*id).to_owned(),
+            status: (*status).to_owned(),
+            node_type: "cache.r6g.large".to_owned(),
+            pending_node_type: pending.map(str::to_owned),
+            ..Member::default()
+        };
+        Group(ReplicationGroup {
+            id: "cache".to_owned(),
+            status: "available".to_owned(),
+            node_type: "cache.r6g.large".to_owned(),
+            node_groups: vec![NodeGroup { id: "0001".to_owned(), members: vec![named("cache-001"), named("cache-002")] }],
+            members: members.iter().map(member).collect(),
+            ..ReplicationGroup::default()
+        })
     }
-    let message = format!("the replication group {id} is `{status}`, and is changed only while it is `available`");
-    Err(Failure::permanent(message)
-        .hint("wait for it: `check: { before: [{ that: \"${{ result.status == \\\"available\\\" }}\", within: 30m }] }`"))
+
+    #[test]
+    fn a_groups_own_word_is_not_taken_for_its_members() {
+        let (first, second) = (("cache-001", "available", None), ("cache-002", "available", None));
+        assert_eq!(group(&[first, second]).holds(), None);
+        for (members, part) in [
+            (vec![], "does not describe its members cache-001, cache-002"),
+            (vec![first], "does not describe its members cache-002"),
+            (vec![first, ("cache-002", "modifying", None)], "its member cache-002 is `modifying`"),
+            (vec![first, ("cache-002", "available", Some("cache.r6g.xlarge"))], "its change to cache.r6g.xlarge waits"),
+        ] {
+            let group = group(&members);
+            let holds = group.holds().unwrap_or_default();
+            assert!(holds.contains(part) && !group.is_settled(), "{members:?}: {holds}");
+        }
+        assert_eq!(group(&[]).node_type(), None);
+    }
 }

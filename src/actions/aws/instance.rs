@@ -37,7 +37,7 @@ impl Instance {
     /// A read that failed.
     pub(super) async fn read(aws: &Aws, id: &str, log: &dyn Log) -> Result<Option<Self>, Failure> {
         let read = aws.db_instance(id).await;
-        Ok(read.map_err(|error| failure(&format!("look at the DB instance {id}"), &error, log))?.map(Self))
+        Ok(read.map_err(|error| failure(aws, &format!("look at the DB instance {id}"), &error, log))?.map(Self))
     }
 
     /// Whether it serves, as a replica too.

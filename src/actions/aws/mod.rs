@@ -18,6 +18,7 @@ mod delete_read_replica;
 mod describe;
 mod errors;
 mod group;
+mod group_change;
 mod instance;
 mod modify_replication_group;
 mod replica_count;
@@ -25,6 +26,7 @@ mod settling;
 
 use std::sync::Arc;
 
+use super::reading::Reader;
 use crate::environment::Connections;
 use crate::ports::action::Action;
 
@@ -33,7 +35,7 @@ pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![
         Arc::new(modify_replication_group::ModifyReplicationGroup::new(Arc::clone(connections))),
         Arc::new(replica_count::SetReplicaCount::new(Arc::clone(connections))),
-        Arc::new(describe::Describe::new(Arc::clone(connections))),
+        Arc::new(Reader::<describe::Describe>::new(connections)),
         Arc::new(create_read_replica::CreateReadReplica::new(Arc::clone(connections))),
         Arc::new(delete_read_replica::DeleteReadReplica::new(Arc::clone(connections))),
     ]

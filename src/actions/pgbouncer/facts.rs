@@ -68,6 +68,8 @@ pub(in crate::actions) struct User {
     pub(super) pool_size: Option<i64>,
     pub(super) reserve: Option<i64>,
     pub(super) max_connections: Option<i64>,
+    /// The most clients that it may have connected. From PgBouncer 1.24.
+    pub(super) max_clients: Option<i64>,
 }
 
 /// One instance.
@@ -162,6 +164,7 @@ impl Facts {
                 pool_size: number(row, &["pool_size"]).filter(|size| *size > 0),
                 reserve: number(row, &["reserve_pool_size"]).filter(|size| *size > 0),
                 max_connections: number(row, &["max_user_connections"]).filter(|most| *most > 0),
+                max_clients: number(row, &["max_user_client_connections"]).filter(|most| *most > 0),
             };
             Some((text(row, &["name"])?, own))
         };

@@ -169,18 +169,37 @@ fn modes(facts: &Facts, leading: &[&Database], pairs: &Pairs<'_>, server: Server
         .collect()
 }
 
+/// The users as whom the workload's pods connect; before the first of them has, all that have a pool of the server's own database.
+fn users<'f>(all: &'f [Facts], server: Server<'_>, pairs: &Pairs<'f>, is_own: impl Fn(Option<IpAddr>) -> bool) -> BTreeSet<&'f str> {
+    let own = all.iter().flat_map(|facts| &facts.clients).filter(|link| is_own(link.address));
+    let own: BTreeSet<&str> = own.map(|link| link.user.as_str()).collect();
+    if !own.is_empty() {
+        return own;
+    }
+    let bases = all.iter().flat_map(|facts| &facts.databases).filter(|database| database.database == server.database);
+    bases.filter_map(|database| pairs.get(database.name.as_str())).flatten().copied().collect()
+}
+
+/// The most clients that any of these users may have connected to one instance; `None`: no limit of theirs.
+fn clients_of_a_user(facts: &Facts, users: &BTreeSet<&str>) -> Option<i64> {
+    let for_all = Some(facts.count("max_user_client_connections")).filter(|most| *most > 0);
+    users.iter().filter_map(|user| facts.users.get(*user).and_then(|own| own.max_clients).or(for_all)).min()
+}
+
 impl Limits {
     /// Of these instances. `pods`: the addresses of the workload's pods; `seen`: whose the server's connections are.
     pub(in crate::actions) fn of(all: &[Facts], server: Server<'_>, pods: &BTreeSet<IpAddr>, seen: &Seen) -> Self {
         let mut limits = Self { instances: i64::try_from(all.len()).unwrap_or(i64::MAX), max_client_conn: i64::MAX, ..Self::default() };
         let is_own = |address: Option<IpAddr>| address.is_some_and(|address| pods.contains(&address));
         let pairs = pairs(all, server, is_own);
+        let users = users(all, server, &pairs, is_own);
         let (mut modes_of_all, mut opens, mut lacking) = (BTreeSet::new(), Vec::new(), Vec::new());
         for facts in all {
             let leading = leading(facts, server, seen);
             limits.max_client_conn = limits.max_client_conn.min(facts.count("max_client_conn"));
             let to_server = leading.iter().filter(|database| database.database == server.database);
-            for most in to_server.map(|database| database.max_clients).filter(|most| *most > 0) {
+            let of_databases = to_server.map(|database| database.max_clients).filter(|most| *most > 0);
+            for most in of_databases.chain(clients_of_a_user(facts, &users)) {
                 limits.max_client_conn = limits.max_client_conn.min(most);
             }
             let own = facts.clients.iter().filter(|link| is_own(link.address)).count();

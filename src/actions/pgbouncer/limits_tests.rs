@@ -77,6 +77,34 @@ fn what_bounds_them_is_counted_and_named() {
 }
 
 #[test]
+fn what_a_database_and_a_user_may_have_of_clients_counts_where_it_is_less() {
+    let most = |change: &dyn Fn(&mut Facts)| {
+        let mut facts = instance("a");
+        change(&mut facts);
+        limits(&[facts], &Seen::new()).max_client_conn
+    };
+    let for_all = |facts: &mut Facts| drop(facts.config.insert("max_user_client_connections".to_owned(), "300".to_owned()));
+    let of = |facts: &mut Facts, user: &str, clients: i64| {
+        facts.users.insert(user.to_owned(), User { max_clients: Some(clients), ..User::default() });
+    };
+    assert_eq!(most(&|facts: &mut Facts| facts.databases[0].max_clients = 400), 400);
+    assert_eq!(most(&|facts: &mut Facts| facts.databases[1].max_clients = 400), 1000, "another database's");
+    assert_eq!(most(&for_all), 300);
+    assert_eq!(most(&|facts: &mut Facts| of(facts, "app", 200)), 200);
+    assert_eq!(most(&|facts: &mut Facts| of(facts, "reporting", 200)), 1000, "another user's");
+    let own_wins = |facts: &mut Facts| {
+        for_all(facts);
+        of(facts, "app", 500);
+    };
+    assert_eq!(most(&own_wins), 500);
+    let before_the_first = |facts: &mut Facts| {
+        facts.clients.remove(0);
+        for_all(facts);
+    };
+    assert_eq!(most(&before_the_first), 300, "whoever the workload is");
+}
+
+#[test]
 fn only_what_leads_to_the_server_is_counted() {
     let mut facts = instance("a");
     facts.databases[1].host = "replica.example".to_owned();

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::reading::Reader;
 use crate::environment::{Connections, PostgresError};
 use crate::model::by_hand::word;
 use crate::model::outcome::Failure;
@@ -23,7 +24,7 @@ use crate::ports::action::{Action, Context};
 
 /// The actions on the pooler that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    vec![Arc::new(pools::Pools::new(Arc::clone(connections))), Arc::new(set::Set::new(Arc::clone(connections)))]
+    vec![Arc::new(Reader::<pools::Pools>::new(connections)), Arc::new(set::Set::new(Arc::clone(connections)))]
 }
 
 /// What a failure of a console means for a step: a read has had no effect.

@@ -11,16 +11,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::facts::{self, Facts, Pool};
-use crate::actions::support::{self, output, parse, redacted, schema};
+use crate::actions::reading::{Reading, entry};
+use crate::actions::support::{self, output, parse, redacted};
 use crate::environment::Connections;
 use crate::model::by_hand::ByHand;
-use crate::model::catalogue::{ActionEntry, touches_nothing};
-use crate::model::intent::Intent;
-use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::catalogue::ActionEntry;
+use crate::model::outcome::Failure;
 use crate::model::permission::Needs;
 use crate::model::run::TargetSpec;
-use crate::model::step::{Effect, Rollback};
-use crate::ports::action::{Action, Context, Inputs, Plan};
+use crate::ports::action::{Context, Inputs};
 
 const NAME: &str = "pgbouncer.pools";
 /// How many pools and instances are listed.
@@ -34,18 +33,15 @@ struct Input {
     pooler: Map<String, Value>,
 }
 
-/// The action.
-pub(super) struct Pools {
-    connections: Arc<Connections>,
-}
+/// The reading.
+pub(super) struct Pools;
 
 static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
-    Arc::new(ActionEntry {
-        name: NAME.to_owned(),
-        summary: "Tell how PgBouncer's pools stand, over all its instances".to_owned(),
-        page: include_str!("pools.md").to_owned(),
-        inputs: schema::<Input>(),
-        outputs: vec![
+    entry::<Input>(
+        NAME,
+        "Tell how PgBouncer's pools stand, over all its instances",
+        include_str!("pools.md"),
+        vec![
             output("pool_mode", "string", "the mode of the pools: `transaction`, `session`, `statement`; several where they differ"),
             output("clients", "integer", "the connections of clients, those of the admin console left out"),
             output("clients_waiting", "integer", "of them, those that wait for a connection to the server"),
@@ -68,16 +64,9 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
                  `clients_active`, `clients_waiting`, `servers_active`, `servers_idle`, `max_wait_seconds`",
             ),
         ],
-        effect: Effect::Read,
-        effect_from_step: false,
-        observes: false,
-        reverts: false,
-        needs_target: true,
-        immediate: false,
-        touches: touches_nothing,
         by_hand,
         permissions,
-    })
+    )
 });
 
 fn by_hand(inputs: &Value, _: Option<&TargetSpec>) -> ByHand {
@@ -174,42 +163,23 @@ fn outputs(all: &[Facts]) -> Value {
     })
 }
 
-impl Pools {
-    pub(super) fn new(connections: Arc<Connections>) -> Self {
-        Self { connections }
-    }
-}
-
 #[async_trait]
-impl Action for Pools {
-    fn entry(&self) -> Arc<ActionEntry> {
+impl Reading for Pools {
+    fn entry() -> Arc<ActionEntry> {
         Arc::clone(&ENTRY)
     }
 
-    async fn observe(&self, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
-        let input: Input = parse(NAME, inputs)?;
-        let access = self.connections.pgbouncer_for(&Value::Object(input.pooler)).map_err(|error| support::not_connected(&error))?;
-        let outputs = redacted(&*cx.log, outputs(&facts::all(&self.connections, cx, access).await?));
-        cx.log.line(outputs["summary"].as_str().unwrap_or_default());
-        Ok(outputs)
-    }
-
-    fn plan(&self, cx: &Context, inputs: &Inputs, _: &Value, _: &Rollback) -> Result<Plan, Failure> {
+    fn check(connections: &Connections, cx: &Context, inputs: &Inputs) -> Result<(), Failure> {
         let input: Input = parse(NAME, inputs)?;
         support::target(NAME, cx.target.as_ref())?;
-        self.connections.pgbouncer_for(&Value::Object(input.pooler)).map_err(|error| support::not_connected(&error))?;
-        let by_hand = by_hand(&inputs.0, cx.target.as_ref()).act;
-        Ok(Plan { intent: Intent { by_hand, ..Intent::default() }, unchanged: None })
+        connections.pgbouncer_for(&Value::Object(input.pooler)).map(drop).map_err(|error| support::not_connected(&error))
     }
 
-    async fn apply(&self, cx: &Context, inputs: &Inputs, _: &Intent) -> Applied {
-        match self.observe(cx, inputs).await {
-            Ok(outputs) => Applied::Applied { outputs },
-            Err(failure) => Applied::NotApplied { failure },
-        }
-    }
-
-    async fn verify(&self, _: &Context, _: &Inputs, _: &Intent) -> Result<Verdict, Failure> {
-        Ok(Verdict::Absent)
+    async fn read(connections: &Arc<Connections>, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+        let input: Input = parse(NAME, inputs)?;
+        let access = connections.pgbouncer_for(&Value::Object(input.pooler)).map_err(|error| support::not_connected(&error))?;
+        let outputs = redacted(&*cx.log, outputs(&facts::all(connections, cx, access).await?));
+        cx.log.line(outputs["summary"].as_str().unwrap_or_default());
+        Ok(outputs)
     }
 }

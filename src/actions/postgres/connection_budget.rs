@@ -292,7 +292,7 @@ impl Action for ConnectionBudget {
         if input.through == Some(Through::PgBouncer) {
             self.connections.pgbouncer().map_err(|error| support::not_connected(&error))?;
         }
-        let by_hand = by_hand(&inputs.0, cx.target.as_ref()).act;
+        let by_hand = by_hand(&inputs.0, cx.target.as_ref()).act.iter().map(|line| cx.log.redact(line)).collect();
         Ok(Plan { intent: Intent { by_hand, ..Intent::default() }, unchanged: None })
     }
 

@@ -12,15 +12,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::activity::{self, SETTINGS};
-use crate::actions::support::{self, output, parse, redacted, schema};
+use crate::actions::reading::{Reading, entry};
+use crate::actions::support::{self, output, parse, redacted};
 use crate::environment::{Connections, NamedRow};
 use crate::model::by_hand::{ByHand, word};
-use crate::model::catalogue::{ActionEntry, touches_nothing};
-use crate::model::intent::Intent;
-use crate::model::outcome::{Applied, Failure, Verdict};
+use crate::model::catalogue::ActionEntry;
+use crate::model::outcome::Failure;
+use crate::model::permission::needs_nothing;
 use crate::model::run::TargetSpec;
-use crate::model::step::{Effect, Rollback};
-use crate::ports::action::{Action, Context, Inputs, Plan};
+use crate::ports::action::{Context, Inputs};
 
 const NAME: &str = "postgres.connections";
 const WITHIN: Duration = Duration::from_secs(10);
@@ -41,18 +41,15 @@ struct Input {
     database: Map<String, Value>,
 }
 
-/// The action.
-pub(super) struct ConnectionsReading {
-    connections: Arc<Connections>,
-}
+/// The reading.
+pub(super) struct ConnectionsReading;
 
 static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
-    Arc::new(ActionEntry {
-        name: NAME.to_owned(),
-        summary: "Tell who holds PostgreSQL's connections, and how many are left".to_owned(),
-        page: include_str!("connections.md").to_owned(),
-        inputs: schema::<Input>(),
-        outputs: vec![
+    entry::<Input>(
+        NAME,
+        "Tell who holds PostgreSQL's connections, and how many are left",
+        include_str!("connections.md"),
+        vec![
             output("in_use", "integer", "the connections of clients, over all databases, without the asking one"),
             output("max_connections", "integer", "the server's limit"),
             output("reserved", "integer", "the connections that ordinary users never get"),
@@ -76,16 +73,9 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             ),
             output("summary", "string", "all of it in one line"),
         ],
-        effect: Effect::Read,
-        effect_from_step: false,
-        observes: false,
-        reverts: false,
-        needs_target: true,
-        immediate: false,
-        touches: touches_nothing,
         by_hand,
-        permissions: crate::model::permission::needs_nothing,
-    })
+        needs_nothing,
+    )
 });
 
 fn by_hand(inputs: &Value, _: Option<&TargetSpec>) -> ByHand {
@@ -167,52 +157,32 @@ fn outputs(settings: &[Vec<Option<String>>], rows: &[NamedRow]) -> Result<Value,
     }))
 }
 
-impl ConnectionsReading {
-    pub(super) fn new(connections: Arc<Connections>) -> Self {
-        Self { connections }
-    }
-}
-
 #[async_trait]
-impl Action for ConnectionsReading {
-    fn entry(&self) -> Arc<ActionEntry> {
+impl Reading for ConnectionsReading {
+    fn entry() -> Arc<ActionEntry> {
         Arc::clone(&ENTRY)
     }
 
-    async fn observe(&self, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+    fn check(connections: &Connections, cx: &Context, inputs: &Inputs) -> Result<(), Failure> {
         let input: Input = parse(NAME, inputs)?;
-        let access = self.connections.postgres_for(&Value::Object(input.database)).map_err(|error| support::not_connected(&error))?;
+        support::target(NAME, cx.target.as_ref())?;
+        connections.postgres_for(&Value::Object(input.database)).map(drop).map_err(|error| support::not_connected(&error))
+    }
+
+    async fn read(connections: &Arc<Connections>, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+        let input: Input = parse(NAME, inputs)?;
+        let access = connections.postgres_for(&Value::Object(input.database)).map_err(|error| support::not_connected(&error))?;
         let safe = |error| {
             let mut failure = activity::failure(&error);
             failure.message = cx.log.redact(&failure.message);
             failure
         };
-        let session = self.connections.postgres_session(&access, support::within(cx, WITHIN)).await.map_err(safe)?;
+        let session = connections.postgres_session(&access, support::within(cx, WITHIN)).await.map_err(safe)?;
         let settings = session.rows(SETTINGS).await.map_err(safe)?;
         let rows = session.named_rows(HOLDERS).await.map_err(safe)?;
         let outputs = redacted(&*cx.log, outputs(&settings, &rows)?);
         cx.log.line(outputs["summary"].as_str().unwrap_or_default());
         Ok(outputs)
-    }
-
-    fn plan(&self, cx: &Context, inputs: &Inputs, _: &Value, _: &Rollback) -> Result<Plan, Failure> {
-        let input: Input = parse(NAME, inputs)?;
-        support::target(NAME, cx.target.as_ref())?;
-        let known = self.connections.postgres_for(&Value::Object(input.database));
-        known.map_err(|error| support::not_connected(&error))?;
-        let by_hand = by_hand(&inputs.0, cx.target.as_ref()).act;
-        Ok(Plan { intent: Intent { by_hand, ..Intent::default() }, unchanged: None })
-    }
-
-    async fn apply(&self, cx: &Context, inputs: &Inputs, _: &Intent) -> Applied {
-        match self.observe(cx, inputs).await {
-            Ok(outputs) => Applied::Applied { outputs },
-            Err(failure) => Applied::NotApplied { failure },
-        }
-    }
-
-    async fn verify(&self, _: &Context, _: &Inputs, _: &Intent) -> Result<Verdict, Failure> {
-        Ok(Verdict::Absent)
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) use prove::{Question, Replacing, Through, prove};
 
 use std::sync::Arc;
 
+use super::reading::Reader;
 use crate::environment::Connections;
 use crate::ports::action::Action;
 
@@ -24,7 +25,7 @@ use crate::ports::action::Action;
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
     vec![
         Arc::new(connection_budget::ConnectionBudget::new(Arc::clone(connections))),
-        Arc::new(connections::ConnectionsReading::new(Arc::clone(connections))),
+        Arc::new(Reader::<connections::ConnectionsReading>::new(connections)),
         Arc::new(query::Query::new(Arc::clone(connections))),
     ]
 }

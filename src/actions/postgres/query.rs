@@ -39,6 +39,9 @@ const LONGEST: Span = Span::seconds(600);
 const NOT_TAKEN: [&str; 12] =
     ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare", "discard", "copy", "listen"];
 
+/// What acts, and is let through by a READ ONLY transaction all the same.
+const ACTS: [&str; 8] = ["notify", "reindex", "cluster", "vacuum", "checkpoint", "lock", "load", "alter"];
+
 /// The inputs of `postgres.query`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +82,10 @@ impl Input {
                 first.to_uppercase()
             ))
             .hint("write the statement alone; several that belong together are one with `WITH … AS (…)`, or a function"));
+        }
+        if !input.writes && ACTS.contains(&first.as_str()) {
+            let message = format!("{NAME} does not take {} in a step that only reads", first.to_uppercase());
+            return Err(Failure::permanent(message).hint("it acts, and a READ ONLY transaction lets it: give the step `writes: true`"));
         }
         if input.max_rows.is_some_and(|rows| !(1..=MOST_ROWS).contains(&rows)) {
             return Err(Failure::permanent(format!("`max_rows` is from 1 to {MOST_ROWS}")));
@@ -356,6 +363,10 @@ mod tests {
         let of = |sql: &str| Input::of(&Inputs(json!({ "database": {}, "sql": sql }))).map(drop).map_err(|failure| failure.message);
         for sql in ["COMMIT", "/* x */ begin", "ROLLBACK TO a", "-- only a comment"] {
             assert!(of(sql).is_err(), "{sql}");
+        }
+        let writes = |sql: &str| Input::of(&Inputs(json!({ "database": {}, "sql": sql, "writes": true }))).is_ok();
+        for sql in ["NOTIFY tickets", "reindex TABLE tickets", "LOCK tickets", "/* x */ CLUSTER tickets"] {
+            assert!(of(sql).is_err_and(|message| message.contains("in a step that only reads")) && writes(sql), "{sql}");
         }
         assert!(of("SELECT 1").is_ok() && of("WITH a AS (SELECT 1) SELECT * FROM a").is_ok());
     }

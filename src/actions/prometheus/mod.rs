@@ -7,11 +7,11 @@ mod query;
 
 use std::sync::Arc;
 
-use super::server_reading::ServerReader;
+use super::reading::Reader;
 use crate::environment::Connections;
 use crate::ports::action::Action;
 
 /// `prometheus.query`, with the servers that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    vec![Arc::new(ServerReader::<query::Query>::new(connections))]
+    vec![Arc::new(Reader::<query::Query>::new(connections))]
 }

@@ -12,13 +12,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
-use crate::actions::server_reading::{ServerReading, entry, failure, said, server};
+use crate::actions::reading::{Reading, entry};
+use crate::actions::server::{failure, said, server};
 use crate::actions::support::{DurationText, not_connected, output, parse, within};
 use crate::environment::{ApiAccess, ApiError, ApiSystem, Connections};
 use crate::model::by_hand::{ByHand, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::duration::Span;
 use crate::model::outcome::Failure;
+use crate::model::permission::needs_nothing;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -115,6 +117,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             output("summary", "string", "the result in one line, for people"),
         ],
         by_hand,
+        needs_nothing,
     )
 });
 
@@ -138,7 +141,7 @@ fn by_hand(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
 }
 
 #[async_trait]
-impl ServerReading for Query {
+impl Reading for Query {
     fn entry() -> Arc<ActionEntry> {
         Arc::clone(&ENTRY)
     }
@@ -147,7 +150,7 @@ impl ServerReading for Query {
         Input::of(inputs)?.access(connections, cx).map(drop)
     }
 
-    async fn read(connections: &Connections, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+    async fn read(connections: &Arc<Connections>, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
         let input = Input::of(inputs)?;
         let access = input.access(connections, cx)?;
         let limit = within(cx, input.timeout.map_or(WITHIN, |timeout| timeout.0));

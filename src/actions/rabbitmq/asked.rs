@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use super::queue::Queue;
-use crate::actions::server_reading::{failure, server};
+use crate::actions::server::{failure, server};
 use crate::actions::support::{not_connected, within};
 use crate::environment::{ApiAccess, ApiClient, ApiError, ApiSystem, Connections};
 use crate::model::outcome::Failure;
@@ -20,6 +20,8 @@ pub(super) const SYSTEM: &str = "rabbitmq";
 const WITHIN: Duration = Duration::from_secs(15);
 /// As many queues as the API gives at once.
 const PAGE: usize = 500;
+/// What the API answers where a page is none any more.
+const OUT_OF_RANGE: u16 = 400;
 /// How many pages are read.
 const MOST_PAGES: usize = 40;
 /// The fields of a queue that are asked for: all of them are some 2 KiB each.
@@ -73,6 +75,11 @@ impl<'a> Api<'a> {
         failure(&ApiError::Garbled { place: self.place(), path: path.to_owned(), what: what.to_owned() }, self.cx)
     }
 
+    fn became_others(&self) -> Failure {
+        Failure::transient(format!("the queues of {} became others while their pages were read", self.place()))
+            .hint("try it again; a `vhost`, a `name` or a `pattern` makes for fewer pages")
+    }
+
     /// The queues, in the API's order.
     pub(super) async fn queues(&self, which: Which<'_>) -> Result<Vec<Queue>, Failure> {
         let path = match which.vhost {
@@ -80,7 +87,8 @@ impl<'a> Api<'a> {
             None => "/api/queues".to_owned(),
         };
         let size = PAGE.to_string();
-        let mut queues = Vec::new();
+        let (mut queues, mut read) = (Vec::new(), 0_u64);
+        let mut first_count: Option<u64> = None;
         for page in 1..=MOST_PAGES {
             let number = page.to_string();
             let mut query = vec![("page", number.as_str()), ("page_size", size.as_str()), ("columns", COLUMNS)];
@@ -90,18 +98,30 @@ impl<'a> Api<'a> {
                 // It is looked for anywhere in a name; those that only hold it are left out below.
                 query.extend([("name", name), ("use_regex", "false")]);
             }
-            let (_, body) = self.ask(&path, &query, &[]).await?;
+            // A page that was there is out of range where queues went meanwhile.
+            let out_of_range: &[u16] = if page > 1 { &[OUT_OF_RANGE] } else { &[] };
+            let (status, body) = self.ask(&path, &query, out_of_range).await?;
+            if status == OUT_OF_RANGE {
+                return Err(self.became_others());
+            }
             let items =
                 body.get("items").and_then(Value::as_array).ok_or_else(|| self.garbled(&path, "there is no list of queues in it"))?;
+            read += items.len() as u64;
             for item in items {
                 let queue = Queue::of(item).ok_or_else(|| self.garbled(&path, "a queue without a name"))?;
                 if which.name.is_none_or(|name| queue.name == name) {
                     queues.push(queue);
                 }
             }
-            let pages = body.get("page_count").and_then(Value::as_u64).unwrap_or(1);
+            let count = |key: &str| body.get(key).and_then(Value::as_u64);
+            let pages = count("page_count").ok_or_else(|| self.garbled(&path, "it does not say how many pages there are"))?;
+            let all = count("filtered_count").ok_or_else(|| self.garbled(&path, "it does not say how many queues there are"))?;
+            // A queue that goes between two pages moves another one out of sight.
+            if *first_count.get_or_insert(all) != all {
+                return Err(self.became_others());
+            }
             if u64::try_from(page).is_ok_and(|page| page >= pages) {
-                return Ok(queues);
+                return if all == read { Ok(queues) } else { Err(self.became_others()) };
             }
         }
         Err(Failure::permanent(format!("{} has more than {} such queues", self.place(), PAGE * MOST_PAGES))

@@ -12,14 +12,14 @@ mod trend;
 use std::sync::Arc;
 
 use self::asked::{Api, SYSTEM, Which};
-use super::server_reading::ServerReader;
+use super::reading::Reader;
 use crate::environment::Connections;
 use crate::model::outcome::Failure;
 use crate::ports::action::{Action, Context};
 
 /// Every action on the clusters that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    vec![Arc::new(ServerReader::<queues::Queues>::new(connections)), Arc::new(ServerReader::<nodes::Nodes>::new(connections))]
+    vec![Arc::new(Reader::<queues::Queues>::new(connections)), Arc::new(Reader::<nodes::Nodes>::new(connections))]
 }
 
 /// A quorum queue, for actions on other systems that take nodes away.

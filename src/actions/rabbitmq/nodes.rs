@@ -12,12 +12,14 @@ use serde_json::{Map, Value, json};
 
 use super::asked::{Api, SYSTEM, Which, access};
 use super::queue::Queue;
-use crate::actions::server_reading::{ServerReading, entry, said};
+use crate::actions::reading::{Reading, entry};
+use crate::actions::server::said;
 use crate::actions::support::{output, parse};
 use crate::environment::Connections;
 use crate::model::by_hand::{ByHand, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::outcome::Failure;
+use crate::model::permission::needs_nothing;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -70,6 +72,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             output("summary", "string", "the state in one line, for people"),
         ],
         by_hand,
+        needs_nothing,
     )
 });
 
@@ -186,7 +189,7 @@ fn summary(nodes: &[Node], alarms: &[String], partitions: &[String], critical: &
 }
 
 #[async_trait]
-impl ServerReading for Nodes {
+impl Reading for Nodes {
     fn entry() -> Arc<ActionEntry> {
         Arc::clone(&ENTRY)
     }
@@ -196,7 +199,7 @@ impl ServerReading for Nodes {
         access(NAME, connections, cx, input.server.as_ref()).map(drop)
     }
 
-    async fn read(connections: &Connections, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+    async fn read(connections: &Arc<Connections>, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
         let input: Input = parse(NAME, inputs)?;
         let access = access(NAME, connections, cx, input.server.as_ref())?;
         let api = Api::of(connections, access, cx).await?;

@@ -62,10 +62,14 @@ impl Queue {
         self.kind == "quorum"
     }
 
-    /// The nodes without any one of which a quorum queue would have no majority: none while one more than it takes is online.
+    /// The nodes without any one of which a quorum queue would have no majority: none while one more than it takes is online. One of which no member is
+    /// online needs each of them back.
     pub(super) fn critical_nodes(&self) -> &[String] {
         let majority = self.members.len() / 2 + 1;
-        if self.is_quorum() && !self.members.is_empty() && self.online.len() <= majority { &self.online } else { &[] }
+        if !self.is_quorum() || self.online.len() > majority {
+            return &[];
+        }
+        if self.online.is_empty() { &self.members } else { &self.online }
     }
 
     /// As people know it: `tickets/purchases`, `/purchases` in the virtual host `/`.
@@ -123,6 +127,7 @@ mod tests {
         assert!(quorum(&["a", "b", "c"], &["a", "b", "c"]).critical_nodes().is_empty());
         assert_eq!(quorum(&["a", "b", "c"], &["a", "c"]).critical_nodes(), ["a", "c"]);
         assert_eq!(quorum(&["a", "b", "c"], &["a"]).critical_nodes(), ["a"], "it has no majority any more, and needs each that is left");
+        assert_eq!(quorum(&["a", "b", "c"], &[]).critical_nodes(), ["a", "b", "c"], "none is online, and each is needed back");
         assert_eq!(quorum(&["a", "b"], &["a", "b"]).critical_nodes(), ["a", "b"], "of two, both are needed");
         assert!(quorum(&["a", "b", "c", "d", "e"], &["a", "b", "c", "d"]).critical_nodes().is_empty());
         let classic = Queue::of(&json!({ "name": "q", "vhost": "/", "type": "classic", "node": "a" })).unwrap();

@@ -13,13 +13,15 @@ use serde_json::{Map, Value, json};
 use super::asked::{Api, SYSTEM, Which, access};
 use super::queue::Queue;
 use super::trend::Trend;
-use crate::actions::server_reading::{ServerReading, entry, said};
+use crate::actions::reading::{Reading, entry};
+use crate::actions::server::said;
 use crate::actions::support::{DurationText, output, parse};
 use crate::environment::Connections;
 use crate::model::by_hand::{ByHand, quoted, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::duration::Span;
 use crate::model::outcome::Failure;
+use crate::model::permission::needs_nothing;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -105,6 +107,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             output("summary", "string", "the depths in one line, for people"),
         ],
         by_hand,
+        needs_nothing,
     )
 });
 
@@ -186,7 +189,7 @@ fn outputs(queues: &[Queue], trend: Option<&Trend>, interval: Span) -> Value {
 }
 
 #[async_trait]
-impl ServerReading for Queues {
+impl Reading for Queues {
     fn entry() -> Arc<ActionEntry> {
         Arc::clone(&ENTRY)
     }
@@ -196,7 +199,7 @@ impl ServerReading for Queues {
         access(NAME, connections, cx, input.server.as_ref()).map(drop)
     }
 
-    async fn read(connections: &Connections, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+    async fn read(connections: &Arc<Connections>, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
         let input = Input::of(inputs)?;
         let access = access(NAME, connections, cx, input.server.as_ref())?;
         let api = Api::of(connections, access, cx).await?;

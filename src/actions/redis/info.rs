@@ -11,12 +11,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::statement::Statement;
-use crate::actions::server_reading::{ServerReading, entry, said, server};
+use crate::actions::reading::{Reading, entry};
+use crate::actions::server::{said, server};
 use crate::actions::support::{not_connected, output, parse, within};
 use crate::environment::{Connections, RedisError};
 use crate::model::by_hand::{ByHand, word};
 use crate::model::catalogue::ActionEntry;
 use crate::model::outcome::Failure;
+use crate::model::permission::needs_nothing;
 use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
@@ -76,6 +78,7 @@ static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
             output("summary", "string", "the state in one line, for people"),
         ],
         by_hand,
+        needs_nothing,
     )
 });
 
@@ -96,7 +99,7 @@ fn failure(error: &RedisError, cx: &Context) -> Failure {
 }
 
 #[async_trait]
-impl ServerReading for Info {
+impl Reading for Info {
     fn entry() -> Arc<ActionEntry> {
         Arc::clone(&ENTRY)
     }
@@ -107,7 +110,7 @@ impl ServerReading for Info {
         connections.redis_for(&server).map(drop).map_err(|error| not_connected(&error))
     }
 
-    async fn read(connections: &Connections, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
+    async fn read(connections: &Arc<Connections>, cx: &Context, inputs: &Inputs) -> Result<Value, Failure> {
         let input: Input = parse(NAME, inputs)?;
         let server = server(NAME, SYSTEM, input.server.as_ref(), cx.target.as_ref())?;
         let access = connections.redis_for(&server).map_err(|error| not_connected(&error))?;

@@ -7,11 +7,11 @@ mod statement;
 
 use std::sync::Arc;
 
-use super::server_reading::ServerReader;
+use super::reading::Reader;
 use crate::environment::Connections;
 use crate::ports::action::Action;
 
 /// `redis.info`, with the servers that these connections lead to.
 pub fn builtin(connections: &Arc<Connections>) -> Vec<Arc<dyn Action>> {
-    vec![Arc::new(ServerReader::<info::Info>::new(connections))]
+    vec![Arc::new(Reader::<info::Info>::new(connections))]
 }

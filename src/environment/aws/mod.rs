@@ -68,9 +68,10 @@ pub enum AwsLogin {
 }
 
 impl AwsAccess {
-    /// What people are shown: `account 123456789012 in eu-central-1`.
+    /// What people are shown: `account 123456789012 in eu-central-1`, and at which endpoint where that is not AWS's own.
     pub fn place(&self) -> String {
-        format!("account {} in {}", self.account, self.region)
+        let at = self.endpoint.as_ref().map(|endpoint| format!(", at {endpoint}")).unwrap_or_default();
+        format!("account {} in {}{at}", self.account, self.region)
     }
 }
 

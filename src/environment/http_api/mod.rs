@@ -13,6 +13,7 @@ pub use reply::ApiReply;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
@@ -20,6 +21,7 @@ use url::Url;
 use super::connections::{ConnectionError, Connections};
 use super::http::{HttpOptions, HttpRoute};
 use super::kubernetes::chain;
+use super::redactor::forms_of;
 use super::tls;
 
 /// How long a connection may take to be made, TLS included.
@@ -241,10 +243,19 @@ impl ApiClient {
         if of_tls { ApiError::Tls { place, why: explained } } else { ApiError::Unreachable { place, why } }
     }
 
-    /// A text of the server's without the credential. It can say anything, also what it was sent.
+    /// A text of the server's without the credential, in whatever form it was sent. It can say anything, also what it was sent.
     fn safe(&self, text: &str) -> String {
-        let secret = self.access.secret().map(|secret| secret.expose_secret()).filter(|secret| !secret.is_empty());
-        secret.map_or_else(|| text.to_owned(), |secret| text.replace(secret, "[password]"))
+        let Some(secret) = self.access.secret().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()) else {
+            return text.to_owned();
+        };
+        let mut forms = forms_of(secret);
+        if let ApiLogin::Basic(user, _) = &self.access.login {
+            forms.push(base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}")));
+        }
+        forms.push(secret.to_owned());
+        // The longest first: none leaves an end of another behind.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.iter().fold(text.to_owned(), |text, form| text.replace(form, "[password]"))
     }
 }
 

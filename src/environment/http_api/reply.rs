@@ -12,6 +12,8 @@ use super::{ApiClient, ApiError};
 const LARGEST: usize = 32 * 1024 * 1024;
 /// How much of a server's own words is told, in characters.
 const LONGEST_WORDS: usize = 300;
+/// How much of a text that is no JSON is looked at for them, in bytes: a credential that is cut there is past what is told.
+const LONGEST_TEXT: usize = 16 * 1024;
 
 /// An answer in JSON.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +48,7 @@ impl ApiClient {
                 }
             }
         }
-        let body = body(&headers, &bytes);
+        let body = self.body(&headers, &bytes);
         let accepted = (200..300).contains(&status) || wanted.contains(&status);
         match body {
             Body::Json(body) if accepted => Ok(ApiReply { status, body }),
@@ -55,49 +57,49 @@ impl ApiClient {
         }
     }
 
+    /// What came. JSON is what parses as such, and is not said to be a page.
+    fn body(&self, headers: &HeaderMap, bytes: &[u8]) -> Body {
+        let media = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media: String = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().chars().take(60).collect();
+        if bytes.is_empty() {
+            return Body::Other("it is empty".to_owned());
+        }
+        let page = || bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
+        if media.contains("html") || page() {
+            return Body::Other("it is a web page: of a proxy or a login, perhaps".to_owned());
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(value) if media.is_empty() || media.contains("json") => Body::Json(value),
+            Ok(_) => Body::Other(format!("it is said to be {}", self.safe(&media))),
+            Err(_) if media.contains("json") => Body::Other("it is said to be JSON, and is not, or was cut".to_owned()),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST_TEXT)]);
+                let text = one_line(&self.safe(&text));
+                let plain = text.chars().all(|c| !c.is_control() && c != char::REPLACEMENT_CHARACTER);
+                if media.starts_with("text/plain") && plain {
+                    Body::Other(shortened(&text))
+                } else {
+                    Body::Other(format!("it is {}", self.safe(named(&media))))
+                }
+            }
+        }
+    }
+
     fn refused(&self, status: u16, headers: &HeaderMap, body: &Body, path: String) -> ApiError {
         let place = self.access.place();
         let why = match body {
-            Body::Json(value) => words(value).map(|words| self.safe(&words)).unwrap_or_default(),
+            Body::Json(value) => words(value).map(|words| shortened(&self.safe(&words))).unwrap_or_default(),
             Body::Other(what) => what.clone(),
         };
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(|text| shortened(&self.safe(text)));
         match status {
-            300..=399 => ApiError::Redirected { place, path, status, to: header("location").map(|to| self.safe(&to)).unwrap_or_default() },
+            300..=399 => ApiError::Redirected { place, path, status, to: header("location").unwrap_or_default() },
             401 => ApiError::Login { place, who: self.access.who(), why },
             403 => ApiError::Forbidden { place, path, who: self.access.who(), why },
             404 => ApiError::NotFound { place, path, why },
             429 => ApiError::Throttled { place, retry_after: header("retry-after"), why },
             500..=599 => ApiError::Failed { place, path, status, retry_after: header("retry-after"), why },
             _ => ApiError::Refused { place, path, status, why },
-        }
-    }
-}
-
-/// What came. JSON is what parses as such, and is not said to be a page.
-fn body(headers: &HeaderMap, bytes: &[u8]) -> Body {
-    let media = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media: String = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().chars().take(60).collect();
-    if bytes.is_empty() {
-        return Body::Other("it is empty".to_owned());
-    }
-    let page = || bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
-    if media.contains("html") || page() {
-        return Body::Other("it is a web page: of a proxy or a login, perhaps".to_owned());
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(value) if media.is_empty() || media.contains("json") => Body::Json(value),
-        Ok(_) => Body::Other(format!("it is said to be {media}")),
-        Err(_) if media.contains("json") => Body::Other("it is said to be JSON, and is not, or was cut".to_owned()),
-        Err(_) => {
-            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * LONGEST_WORDS)]);
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            let plain = text.chars().all(|c| !c.is_control() && c != char::REPLACEMENT_CHARACTER);
-            if media.starts_with("text/plain") && plain {
-                Body::Other(shortened(&text))
-            } else {
-                Body::Other(format!("it is {}", named(&media)))
-            }
         }
     }
 }
@@ -109,9 +111,14 @@ fn named(media: &str) -> &str {
 /// A server's own words in an error of its: RabbitMQ's `error` and `reason`, Prometheus's `errorType` and `error`.
 fn words(value: &Value) -> Option<String> {
     let texts: Vec<&str> = ["errorType", "error", "reason", "message"].into_iter().filter_map(|key| value.get(key)?.as_str()).collect();
-    (!texts.is_empty()).then(|| shortened(&texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")))
+    (!texts.is_empty()).then(|| texts.join(": "))
 }
 
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What is told of a text from which the credential was taken out: cut before, it could show the beginning of one.
 fn shortened(text: &str) -> String {
-    text.chars().take(LONGEST_WORDS).collect()
+    one_line(text).chars().take(LONGEST_WORDS).collect()
 }

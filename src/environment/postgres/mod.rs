@@ -23,6 +23,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::connections::{ConnectionError, Connections};
+use super::via::host_and_port;
 
 /// PostgreSQL's own port.
 pub const POSTGRES_PORT: u16 = 5432;
@@ -49,7 +50,7 @@ pub struct PostgresAccess {
 impl PostgresAccess {
     /// What people are shown: `tickettoken at postgres.production:5432`.
     pub fn place(&self) -> String {
-        format!("{} at {}:{}", self.database, self.host, self.port)
+        format!("{} at {}", self.database, host_and_port(&self.host, self.port))
     }
 }
 
@@ -109,7 +110,7 @@ impl Connections {
     pub fn postgres_for(&self, value: &Value) -> Result<PostgresAccess, ConnectionError> {
         let asked = Asked::of(value)?;
         self.postgres.values().find(|access| asked.means(access)).cloned().ok_or_else(|| ConnectionError::NoPostgres {
-            asked: format!("{} at {}:{}", asked.database, asked.host, asked.port),
+            asked: format!("{} at {}", asked.database, host_and_port(asked.host, asked.port)),
             known: self.postgres.values().map(PostgresAccess::place).collect(),
         })
     }

@@ -18,7 +18,7 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use super::super::connections::{ConnectionError, Connections};
 use super::super::kubernetes::chain;
-use super::super::via::Reach;
+use super::super::via::{Reach, host_and_port};
 use super::error::PostgresError;
 use super::tls::Connector;
 use super::{PostgresAccess, TlsMode};
@@ -168,7 +168,7 @@ impl Purpose<'_> {
     fn place(self, access: &PostgresAccess) -> String {
         match self {
             Self::Reads | Self::Writes => format!("PostgreSQL, {}", access.place()),
-            Self::Console { .. } => format!("PgBouncer at {}:{}", access.host, access.port),
+            Self::Console { .. } => format!("PgBouncer at {}", host_and_port(&access.host, access.port)),
         }
     }
 }

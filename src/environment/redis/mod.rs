@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::connections::{ConnectionError, Connections};
+use super::via::host_and_port;
 use crate::model::environment::TlsMode;
 
 /// Redis's own port.
@@ -40,7 +41,7 @@ pub struct RedisAccess {
 impl RedisAccess {
     /// What people are shown: `redis.production:6379`.
     pub fn place(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        host_and_port(&self.host, self.port)
     }
 }
 
@@ -94,7 +95,7 @@ impl Connections {
         let asked = Asked::of(value)?;
         self.redis.iter().find(|access| asked.means(access)).cloned().ok_or_else(|| ConnectionError::NoSystem {
             system: "redis",
-            asked: format!("{}:{}", asked.host, asked.port),
+            asked: host_and_port(asked.host, asked.port),
             known: self.redis.iter().map(RedisAccess::place).collect(),
         })
     }
@@ -127,6 +128,13 @@ mod tests {
         for other in [json!({ "host": "evil.example" }), json!({ "host": "redis.example", "port": 6380 })] {
             let error = find(other.clone()).unwrap_err();
             assert!(error.to_string().contains("it names redis.example:6379"), "{other}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_told_apart_from_its_port() {
+        for host in ["::1", "[::1]"] {
+            assert_eq!(access(host, None).place(), "[::1]:6379");
         }
     }
 

@@ -131,7 +131,7 @@ impl Connections {
 }
 
 /// `HOST:PORT`, with brackets around an IPv6 address.
-fn host_and_port(host: &str, port: u16) -> String {
+pub(super) fn host_and_port(host: &str, port: u16) -> String {
     let host = host.trim_matches(['[', ']']);
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Bench, Cut, Step, on_both};
 
 /// A step that runs this in a ready pod of the ticket service.
-async fn step<'a>(bench: &'a Bench, argv: Value, more: Value) -> Step<'a> {
+async fn step(bench: &Bench, argv: Value, more: Value) -> Step {
     let pods = bench.step("k8s.pods", json!({ "workload": "deployment/ticket-service" }));
     pods.until_outputs("a pod is ready", |outputs| outputs["ready"] != 0).await;
     let mut inputs = json!({ "workload": "deployment/ticket-service", "argv": argv });

@@ -4,7 +4,7 @@ use runsheet::model::outcome::{Applied, Verdict};
 use serde_json::{Value, json};
 
 use crate::support::real::AwsFault;
-use crate::support::{AwsBench, AwsStep, Runs, on_all};
+use crate::support::{AwsBench, Runs, Step, on_all};
 
 const MODIFY: &str = "aws.elasticache.modify_replication_group";
 const REPLICAS: &str = "aws.elasticache.replica_count";
@@ -20,11 +20,11 @@ on_all! {
         a_change_of_the_replicas_that_was_cut_is_found_by_asking;
 }
 
-fn to(bench: &AwsBench, node_type: &str) -> AwsStep {
+fn to(bench: &AwsBench, node_type: &str) -> Step {
     bench.step(MODIFY, json!({ "replication_group": bench.group, "node_type": node_type, "within": "15s" }))
 }
 
-fn replicas(bench: &AwsBench, count: u32) -> AwsStep {
+fn replicas(bench: &AwsBench, count: u32) -> Step {
     bench.step(REPLICAS, json!({ "replication_group": bench.group, "replicas": count, "within": "15s" }))
 }
 

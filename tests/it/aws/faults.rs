@@ -7,11 +7,11 @@ mod real_moto {
     use serde_json::json;
 
     use crate::support::real::AwsFault;
-    use crate::support::{AwsBench, AwsStep, Runs};
+    use crate::support::{AwsBench, Runs, Step};
 
     const CALL: &str = "CreateDBInstanceReadReplica";
 
-    async fn start() -> (AwsBench, AwsStep) {
+    async fn start() -> (AwsBench, Step) {
         let bench = AwsBench::start(Runs::Moto).await;
         let inputs = json!({ "replica": format!("{}-replica-2", bench.database), "source": bench.database, "within": "15s" });
         let step = bench.step("aws.rds.create_read_replica", inputs);

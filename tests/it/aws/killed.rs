@@ -8,6 +8,8 @@ use serde_json::Value;
 use crate::playbooks::told;
 use crate::support::{Stage, at_every_commit_and_effect, until};
 
+/// What a rollback of `scale-database` keeps, and where the source tells of it.
+const KEPT: [&str; 2] = ["aws/rds/ticket-db-replica-2 is new", "aws/rds/ticket-db.ReadReplicaDBInstanceIdentifiers"];
 /// How many runs go at once: they mostly wait.
 const WIDTH: usize = 4;
 
@@ -17,7 +19,7 @@ fn stage(playbook: &str, speed: u32) -> Stage {
 
 /// Kills it at every commit and around every effect, forth and back; the effects are those of one that nobody killed.
 #[track_caller]
-fn killed_forth_and_back(playbook: &str, forth: &[&str], back: &[&str], after: &str) {
+fn killed_forth_and_back(playbook: &str, forth: &[&str], back: &[&str], kept: &[&str]) {
     let killed = at_every_commit_and_effect(WIDTH, |point| {
         let when = format!("{playbook} at {point}");
         let stage = stage(playbook, 100);
@@ -36,9 +38,9 @@ fn killed_forth_and_back(playbook: &str, forth: &[&str], back: &[&str], after: &
         } else {
             ran.code(0);
         }
-        assert_eq!(stage.status_json()["status"], after, "{when}: {}", stage.run(&["status"]));
+        assert_eq!(stage.status_json()["status"], "rolled_back", "{when}: {}", stage.run(&["status"]));
         assert_eq!(told(&stage), [words(forth), words(back)].concat(), "{when}");
-        stage.assert_as_before(&before, &when);
+        stage.assert_as_before_but(&before, kept, &when);
         killed || killed_back
     });
     assert!(killed["commit"] >= 4 && killed["effect"] >= 1 && killed["before-effect"] == killed["effect"], "{killed:?}");
@@ -54,7 +56,7 @@ fn promise_2_scale_redis_killed_forth_and_back_puts_back_what_was_there() {
         "scale-redis",
         &["aws/elasticache/ticket-redis CacheNodeType: \"cache.t4g.medium\"→\"cache.r6g.large\""],
         &["aws/elasticache/ticket-redis CacheNodeType: \"cache.r6g.large\"→\"cache.t4g.medium\""],
-        "rolled_back",
+        &[],
     );
 }
 
@@ -64,8 +66,32 @@ fn promise_2_scale_database_killed_anywhere_creates_one_replica_and_keeps_it() {
         "scale-database",
         &["aws/rds/ticket-db-replica-2 ReadReplicaSourceDBInstanceIdentifier: null→\"ticket-db\""],
         &[],
-        "rolled_back",
+        &KEPT,
     );
+}
+
+#[test]
+fn promise_2_a_removal_killed_anywhere_after_its_gate_deletes_once_and_leaves_nothing() {
+    let killed = at_every_commit_and_effect(WIDTH, |point| {
+        let stage = stage("scale-database", 100);
+        let before = stage.objects();
+        stage.run(&["run", "scale-database", "--yes"]).code(0);
+        stage.run(&["run", "scale-database", "-p", "remove=true", "--yes"]).code(4);
+        let (killed, ran) = stage.run_killed_at(point, &["approve", "--reason", "nobody reads from it"]);
+        if !killed {
+            ran.code(0);
+        } else if !stage.has_ended() {
+            let waits = stage.status_json()["status"] == "waiting";
+            // Killed before the answer was kept, the gate is still there.
+            stage.run(if waits { &["approve", "--reason", "nobody reads from it"] } else { &["resume"] }).code(0);
+        }
+        let deleted = "aws/rds/ticket-db-replica-2 ReadReplicaSourceDBInstanceIdentifier: \"ticket-db\"→null";
+        assert_eq!(told(&stage)[1..], [deleted], "{point}");
+        assert_eq!(stage.status_json()["status"], "succeeded", "{point}: {}", stage.run(&["status"]));
+        stage.assert_as_before(&before, point);
+        killed
+    });
+    assert!(killed["commit"] >= 2 && killed["effect"] >= 1, "{killed:?}");
 }
 
 /// Killed once the change was taken and long before it is done; and once more while it is only asked about.

@@ -6,6 +6,7 @@
 
 mod elasticache;
 mod faults;
+mod hostile;
 mod killed;
 mod playbooks;
 mod rds;

@@ -8,7 +8,9 @@ use crate::support::{Stage, step_of};
 #[test]
 fn scale_redis_runs_is_owed_and_goes_back_when_a_person_says_so() {
     let stage = Stage::new().repository_playbook("scale-redis").sandbox(200);
+    let before = stage.objects();
     stage.run(&["run", "scale-redis", "-p", "node_type=cache.r6g.xlarge", "--yes"]).code(0);
+    assert_ne!(stage.objects(), before);
     let status = stage.status_json();
     let step = step_of(&status, "node_type");
     assert_eq!(
@@ -25,6 +27,7 @@ fn scale_redis_runs_is_owed_and_goes_back_when_a_person_says_so() {
         told(&stage).last().map(String::as_str),
         Some("aws/elasticache/ticket-redis CacheNodeType: \"cache.r6g.xlarge\"→\"cache.t4g.medium\"")
     );
+    stage.assert_as_before(&before, "a cache that was given back");
 }
 
 #[test]
@@ -38,15 +41,54 @@ fn a_change_for_the_maintenance_window_ends_with_the_group_as_it_was() {
 }
 
 #[test]
-fn scale_database_serves_in_the_end_and_its_rollback_says_that_it_keeps_the_replica() {
+fn promise_3_scale_database_keeps_its_replica_says_how_to_remove_it_and_that_leads_back_to_what_was() {
     let stage = Stage::new().repository_playbook("scale-database").sandbox(200);
+    let before = stage.objects();
     stage.run(&["run", "scale-database", "--yes"]).code(0);
     let status = stage.status_json();
     assert_eq!(step_of(&status, "replica")["outputs"]["created"], true, "{status:#}");
     stage.run(&["rollback", "--yes"]).code(0);
     let status = stage.status_json();
     assert_eq!((&status["status"], &step_of(&status, "replica")["status"]), (&json!("rolled_back"), &json!("kept")), "{status:#}");
-    assert!(stage.run(&["status"]).stdout.contains("never deleted by itself"));
+    let kept = ["aws/rds/ticket-db-replica-2 is new", "aws/rds/ticket-db.ReadReplicaDBInstanceIdentifiers"];
+    stage.assert_as_before_but(&before, &kept, "a replica that is kept");
+    let shown = stage.run(&["status"]).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let way = "runsheet run scale-database -p replica=ticket-db-replica-2 -p remove=true";
+    assert!(shown.contains("never deleted by itself") && shown.contains(way), "{shown}");
+    // That way, by the letter.
+    let words: Vec<&str> = way.split(' ').skip(1).chain(["--yes"]).collect();
+    let waiting = stage.run(&words).code(4);
+    assert_eq!(told(&stage).len(), 1, "nothing is deleted before somebody agrees: {waiting}");
+    let asked = stage.run(&["status"]).stdout;
+    assert!(asked.contains("does no client read from it"), "{asked}");
+    stage.run(&["approve", "--reason", "no client reads from it"]).code(0);
+    let status = stage.status_json();
+    assert_eq!((&status["status"], &status["outputs"]["removed"]), (&json!("succeeded"), &json!(true)), "{status:#}");
+    stage.assert_as_before(&before, "a replica that was removed");
+    // It is gone already: nobody is asked for a deletion that deletes nothing, or nothing comes of it.
+    let again = stage.run(&words);
+    if again.code == Some(4) {
+        stage.run(&["approve", "--reason", "it is gone"]).code(0);
+    }
+    assert_eq!((told(&stage).len(), &stage.status_json()["status"]), (2, &json!("succeeded")), "{again}");
+}
+
+#[test]
+fn what_somebody_else_made_or_somebody_refuses_is_not_removed() {
+    let stage = Stage::new().repository_playbook("scale-database").sandbox(200);
+    let before = stage.objects();
+    let ran = stage.run(&["run", "scale-database", "-p", "replica=ticket-db", "-p", "remove=true", "--yes"]);
+    let ran = if ran.code == Some(4) { stage.run(&["approve", "--reason", "by mistake"]) } else { ran };
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(stage.run(&["status"]).stdout.contains("is no read replica"), "{}", stage.run(&["status"]));
+    stage.assert_as_before(&before, "the database itself");
+    stage.run(&["cancel", "--yes"]);
+    stage.run(&["run", "scale-database", "--yes"]).code(0);
+    let with_replica = stage.objects();
+    stage.run(&["run", "scale-database", "-p", "remove=true", "--yes"]).code(4);
+    stage.run(&["reject", "--reason", "somebody reads from it"]);
+    stage.assert_as_before(&with_replica, "a removal that was refused");
+    assert_eq!(told(&stage).len(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use runsheet::model::outcome::{Applied, Verdict};
 use serde_json::{Value, json};
 
 use crate::support::real::AwsFault;
-use crate::support::{AwsBench, AwsStep, Runs, on_all};
+use crate::support::{AwsBench, Runs, Step, on_all};
 
 const CREATE: &str = "aws.rds.create_read_replica";
 const DELETE: &str = "aws.rds.delete_read_replica";
@@ -24,11 +24,11 @@ fn name(bench: &AwsBench) -> String {
     format!("{}-replica-2", bench.database)
 }
 
-fn create(bench: &AwsBench) -> AwsStep {
+fn create(bench: &AwsBench) -> Step {
     bench.step(CREATE, json!({ "replica": name(bench), "source": bench.database, "within": "15s" }))
 }
 
-fn delete(bench: &AwsBench, replica: &str) -> AwsStep {
+fn delete(bench: &AwsBench, replica: &str) -> Step {
     bench.step(DELETE, json!({ "replica": replica, "within": "15s" }))
 }
 

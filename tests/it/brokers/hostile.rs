@@ -33,7 +33,7 @@ fn clear(failure: &Failure, told: &Told, began: Instant) {
     assert_eq!(failure.transient, *transient, "{what}: {failure}");
     assert!(failure.hint.as_ref().is_some_and(|hint| hint.len() > 10), "{what}: no way out: {failure}");
     let all = format!("{failure:?}");
-    for never in ["<html", "DOCTYPE", "portal", "os error", PASSWORD, "panicked"] {
+    for never in ["<html", "DOCTYPE", "portal", "os error", PASSWORD, &PASSWORD[..6], "panicked"] {
         assert!(!all.contains(never), "{what}: `{never}` is in: {failure}");
     }
     assert!(failure.message.len() < 600, "{what}: {failure}");
@@ -67,6 +67,10 @@ async fn failure(access: ApiAccess, action: &str) -> Failure {
 async fn an_api_that_answers_wrongly() {
     // A server can say anything, also what it was sent.
     let echo = format!("{{\"error\":\"no such {PASSWORD}\"}}");
+    // Neither in a text, nor as it was sent, nor where what is told of it ends.
+    let sent = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("runsheet:{PASSWORD}"));
+    let text = format!("Authorization: Basic {sent} ({PASSWORD})");
+    let edge = format!("{{\"error\":\"{} {PASSWORD}\"}}", "x".repeat(290));
     let cases: Vec<(Manner, Told)> = vec![
         (Manner::Silent, told("silent", &["did not answer", "within 0.4 s"], true)),
         (Manner::HangsUp, told("hangs up", &["the connection to", "was cut before the whole answer"], true)),
@@ -118,6 +122,11 @@ async fn an_api_that_answers_wrongly() {
         ),
         (Manner::Says(http("418 I'm a teapot", &[JSON], &echo)), told("an echo", &["(418): no such [password]"], false)),
         (
+            Manner::Says(http("400 Bad Request", &[("Content-Type", "text/plain")], &text)),
+            told("an echo of the request", &["(400): Authorization: Basic [password] ([password])"], false),
+        ),
+        (Manner::Says(http("400 Bad Request", &[JSON], &edge)), told("an echo at the edge", &["x [password"], false)),
+        (
             Manner::Says(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
             told("another protocol", &["with something else than was asked: it does not speak HTTP"], false),
         ),
@@ -141,6 +150,33 @@ async fn an_api_that_answers_wrongly() {
                 _ => None,
             };
             assert_eq!(wait, asked_for, "{action}, {}", told.what);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_that_go_while_their_pages_are_read_are_no_list() {
+    let page = |all: u32, pages: u32, names: &[&str]| {
+        let items: Vec<Value> = names.iter().map(|name| json!({ "name": name, "vhost": "/", "type": "classic" })).collect();
+        http("200 OK", &[JSON], &json!({ "filtered_count": all, "page_count": pages, "items": items }).to_string())
+    };
+    let gone = http("400 Bad Request", &[JSON], "{\"error\":\"page_out_of_range\"}");
+    for (said, changed) in [
+        (vec![page(4, 2, &["a", "b"]), page(4, 2, &["c", "d"])], false),
+        // `a` went, and `c` with it, out of sight.
+        (vec![page(4, 2, &["a", "b"]), page(3, 2, &["d"])], true),
+        (vec![page(3, 2, &["a", "b"]), gone.clone()], true),
+        (vec![page(2, 1, &["a"])], true),
+    ] {
+        let server = Hostile::start(Manner::SaysInTurn(said)).await;
+        let asking = Asking::api(api(ApiSystem::Rabbitmq, &server.url()));
+        match asking.try_read("rabbitmq.queues", json!({}), Some(SOON)).await {
+            Ok(outputs) => assert!(!changed && outputs["count"] == 4, "{outputs:#}"),
+            Err(failure) => {
+                let told = told("other queues", &["became others while their pages were read"], true);
+                assert!(changed, "{failure}");
+                clear(&failure, &told, Instant::now());
+            }
         }
     }
 }

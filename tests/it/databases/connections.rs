@@ -63,7 +63,7 @@ mod hidden {
             database["user"] = json!("stranger");
             let found = place
                 .step_by(&std::sync::Arc::new(connections), "postgres.connections", json!({ "database": database }))
-                .outputs()
+                .try_outputs()
                 .await
                 .unwrap();
             assert!(found["hidden"].as_i64() >= Some(2) && found["by_state"]["hidden"].as_i64() >= Some(2), "{found:#}");

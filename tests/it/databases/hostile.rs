@@ -111,7 +111,7 @@ mod tls {
                 let connections = Connections::new().with_host(host, place.wires[0].address).with_pgbouncer(access);
                 place.step_by(&Arc::new(connections), "pgbouncer.pools", json!({ "pooler": value }))
             };
-            let found = by("localhost", &ca).outputs().await.unwrap();
+            let found = by("localhost", &ca).try_outputs().await.unwrap();
             assert_eq!(found["instances"][0]["at"], "localhost:6432", "{found:#}");
             let other = by("pgbouncer.example", &ca).failure().await;
             assert!(other.message.starts_with("no TLS connection to PgBouncer at pgbouncer.example:6432: "), "{other}");

@@ -14,22 +14,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use runsheet::environment::{Connections, Environment, PgBouncerAccess, PostgresAccess, TlsMode};
-use runsheet::model::change::{Change, Swap};
 use runsheet::model::environment::{HostPort, PgBouncerPlace, PgBouncerTarget};
-use runsheet::model::id::{RunId, StepPath};
-use runsheet::model::intent::Intent;
-use runsheet::model::outcome::{Applied, Failure, Verdict};
 use runsheet::model::run::TargetSpec;
-use runsheet::model::step::Rollback;
-use runsheet::ports::action::{Action, Actions, Context, Inputs, Log, Plan};
+use runsheet::ports::action::Actions;
 use runsheet::sandbox::{self, Options, Pooler, Running};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::Lines;
 use crate::support::servers::{self, Own};
 use crate::support::wire::Wire;
+use crate::support::{Lines, Step};
 
 /// The same tests against the sandbox and the real servers; `real` is `real_postgres` or `real_pgbouncer`.
 macro_rules! on_both {
@@ -232,26 +227,13 @@ impl Place {
     }
 
     /// A step of its own, by these connections.
-    pub fn step_by(&self, connections: &Arc<Connections>, action: &str, inputs: Value) -> Doing {
+    pub fn step_by(&self, connections: &Arc<Connections>, action: &str, inputs: Value) -> Step {
         let actions = Actions::new(runsheet::actions::builtin(connections));
-        let action = Arc::clone(actions.get(action).expect("an action"));
-        let cx = Context {
-            run: RunId::generate(),
-            step: StepPath::new("step"),
-            // From the end: the first digits of an id are its time.
-            idempotency_key: RunId::generate().to_string().chars().rev().filter(char::is_ascii_hexdigit).collect(),
-            attempt: 1,
-            target: Some(self.target.clone()),
-            effect: action.entry().effect,
-            timeout: None,
-            log: Arc::clone(&self.log) as Arc<dyn Log>,
-            files: self.files.path().join("step"),
-        };
-        Doing { action, cx, inputs: Inputs(inputs) }
+        Step::new(&actions, action, inputs, self.target.clone(), &self.log, self.files.path().join("step"))
     }
 
     /// A step of its own.
-    pub fn step(&self, action: &str, inputs: Value) -> Doing {
+    pub fn step(&self, action: &str, inputs: Value) -> Step {
         self.step_by(&self.connections, action, inputs)
     }
 
@@ -260,7 +242,7 @@ impl Place {
     pub fn outputs(&self, action: &str, inputs: Value) -> impl Future<Output = Value> {
         let at = std::panic::Location::caller();
         let step = self.step(action, inputs);
-        async move { step.outputs().await.unwrap_or_else(|failure| panic!("{at}: {failure} ({:?})", failure.hint)) }
+        async move { step.try_outputs().await.unwrap_or_else(|failure| panic!("{at}: {failure} ({:?})", failure.hint)) }
     }
 
     /// A session with an instance of PgBouncer as somebody else has one, past the wires' cuts.
@@ -316,72 +298,4 @@ fn pooler_at(instances: &[String], password: &str) -> PgBouncerAccess {
         ca_file: None,
     };
     PgBouncerAccess { target, ca_file: None, password: Some(password.to_owned().into()) }
-}
-
-/// A step: an action with its inputs.
-pub struct Doing {
-    pub action: Arc<dyn Action>,
-    pub cx: Context,
-    pub inputs: Inputs,
-}
-
-impl Doing {
-    /// What it plans.
-    pub async fn plan(&self) -> Result<Plan, Failure> {
-        let prior = if self.action.entry().observes { self.action.observe(&self.cx, &self.inputs).await? } else { Value::Null };
-        let mut plan = self.action.plan(&self.cx, &self.inputs, &prior, &Rollback::Auto)?;
-        plan.intent.prior = prior;
-        Ok(plan)
-    }
-
-    /// Its intent, where it must have one.
-    #[track_caller]
-    pub fn intent(&self) -> impl Future<Output = Intent> {
-        let at = std::panic::Location::caller();
-        async move { self.plan().await.unwrap_or_else(|failure| panic!("{at}: {failure} ({:?})", failure.hint)).intent }
-    }
-
-    /// Applies an intent.
-    pub async fn apply(&self, intent: &Intent) -> Applied {
-        self.action.apply(&self.cx, &self.inputs, intent).await
-    }
-
-    /// Asks whether it happened.
-    pub async fn verify(&self, intent: &Intent) -> Verdict {
-        self.action.verify(&self.cx, &self.inputs, intent).await.expect("a verdict")
-    }
-
-    /// Takes the whole intent back.
-    pub async fn revert(&self, intent: &Intent) -> Applied {
-        let swap = |change: &Change| Swap {
-            object: change.object.clone(),
-            field: change.field.clone(),
-            label: change.label.clone(),
-            from: change.after.clone(),
-            to: change.prior.clone(),
-        };
-        let swaps: Vec<Swap> = intent.changes.iter().map(swap).collect();
-        self.action.revert(&self.cx, intent, &swaps).await
-    }
-
-    /// Planned and applied: what it gives.
-    pub async fn outputs(&self) -> Result<Value, Failure> {
-        let intent = self.plan().await?.intent;
-        match self.apply(&intent).await {
-            Applied::Applied { outputs } => Ok(outputs),
-            Applied::NotApplied { failure } | Applied::FailedWithEffect { failure, .. } | Applied::Unknown { failure } => Err(failure),
-        }
-    }
-
-    /// The failure that it must end in.
-    #[track_caller]
-    pub fn failure(&self) -> impl Future<Output = Failure> {
-        let at = std::panic::Location::caller();
-        async move {
-            match self.outputs().await {
-                Ok(outputs) => panic!("{at}: it succeeded: {outputs:#}"),
-                Err(failure) => failure,
-            }
-        }
-    }
 }

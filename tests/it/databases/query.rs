@@ -3,24 +3,24 @@
 use runsheet::model::outcome::{Applied, Verdict};
 use serde_json::{Value, json};
 
-use super::{Doing, Place, Real, on_both};
-use crate::support::Cut;
+use super::{Place, Real, on_both};
+use crate::support::{Cut, Step};
 
-fn query(place: &Place, sql: &str, params: Value) -> Doing {
+fn query(place: &Place, sql: &str, params: Value) -> Step {
     place.step("postgres.query", json!({ "database": place.database(), "sql": sql, "params": params }))
 }
 
-fn write(place: &Place, sql: &str, params: Value) -> Doing {
+fn write(place: &Place, sql: &str, params: Value) -> Step {
     place.step("postgres.query", json!({ "database": place.database(), "sql": sql, "params": params, "writes": true }))
 }
 
 async fn a_parameter_is_bound_and_rows_come_back(place: Place) {
-    let found = query(&place, "SELECT setting FROM pg_settings WHERE name = $1", json!(["max_connections"])).outputs().await.unwrap();
+    let found = query(&place, "SELECT setting FROM pg_settings WHERE name = $1", json!(["max_connections"])).try_outputs().await.unwrap();
     assert_eq!(found["rows"], json!([{ "setting": "200" }]));
     assert_eq!((&found["value"], &found["row_count"], &found["truncated"]), (&json!("200"), &json!(1), &json!(false)), "{found:#}");
-    let found = query(&place, "SELECT setting FROM pg_settings WHERE name = $1", json!(["x' OR 'a'='a"])).outputs().await.unwrap();
+    let found = query(&place, "SELECT setting FROM pg_settings WHERE name = $1", json!(["x' OR 'a'='a"])).try_outputs().await.unwrap();
     assert_eq!((&found["rows"], &found["value"]), (&json!([]), &Value::Null), "it stays a parameter");
-    let found = query(&place, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1", json!(["no_such"])).outputs().await.unwrap();
+    let found = query(&place, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1", json!(["no_such"])).try_outputs().await.unwrap();
     assert_eq!(found["value"], json!(0), "a count is a number: {found:#}");
     let limited = json!({ "database": place.database(), "sql": "SELECT name FROM pg_settings", "max_rows": 2 });
     let found = place.outputs("postgres.query", limited).await;
@@ -39,6 +39,8 @@ async fn what_is_wrong_is_said(place: Place) {
         ("DELETE FROM tickets", json!([]), if place.is_sandbox { "(25006)" } else { "(42P01)" }),
         ("SELECT setting FROM pg_settings WHERE name = $1", json!([]), "the statement has 1 parameters, and `params` gives 0"),
         ("COMMIT", json!([]), "does not take COMMIT"),
+        ("NOTIFY tickets", json!([]), "does not take NOTIFY in a step that only reads"),
+        ("REINDEX TABLE pg_class", json!([]), "does not take REINDEX in a step that only reads"),
     ] {
         let failure = query(&place, sql, params).failure().await;
         assert!(failure.message.contains(text) && !failure.transient, "{sql}: {failure}");
@@ -57,12 +59,12 @@ mod real_postgres_alone {
         /// A table of the test's own.
         async fn table(place: &Place, columns: &str) -> String {
             let name = format!("t_{}", runsheet::model::id::RunId::generate().to_string().replace('-', "_").to_lowercase());
-            write(place, &format!("CREATE TABLE {name} ({columns})"), json!([])).outputs().await.unwrap();
+            write(place, &format!("CREATE TABLE {name} ({columns})"), json!([])).try_outputs().await.unwrap();
             name
         }
 
         async fn count(place: &Place, table: &str) -> Value {
-            query(place, &format!("SELECT count(*) FROM {table}"), json!([])).outputs().await.unwrap()["value"].clone()
+            query(place, &format!("SELECT count(*) FROM {table}"), json!([])).try_outputs().await.unwrap()["value"].clone()
         }
 
         #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +77,7 @@ mod real_postgres_alone {
                 7, 9_007_199_254_740_993_i64, "it's", true, { "k": [1] }, "12.50", [1, null, 3], "2026-02-01T19:00:00+02:00",
                 "0190a6c4-7b3e-7c21-9f10-3f6d2b8c5a11"
             ]);
-            let found = query(&place, sql, params).outputs().await.unwrap();
+            let found = query(&place, sql, params).try_outputs().await.unwrap();
             let wanted = json!({
                 "i": 7, "b": 9_007_199_254_740_993_i64, "t": "it's", "o": true, "j": { "k": [1] }, "n": 12.5, "a": [1, null, 3],
                 "z": "2026-02-01T17:00:00Z", "u": "0190a6c4-7b3e-7c21-9f10-3f6d2b8c5a11", "x": null, "f": 0.5, "s": "P1M2DT3.5S", "c": "10.0.0.0/8",
@@ -90,7 +92,7 @@ mod real_postgres_alone {
             assert!(failure.message.contains("(22P02)"), "{failure}");
             let large = query(&place, "SELECT repeat('x', 200000) AS x", json!([])).failure().await;
             assert!(large.message.contains("larger than 65536 bytes"), "{large}");
-            let cut = query(&place, "SELECT repeat('x', 20000) AS x FROM generate_series(1, 10)", json!([])).outputs().await.unwrap();
+            let cut = query(&place, "SELECT repeat('x', 20000) AS x FROM generate_series(1, 10)", json!([])).try_outputs().await.unwrap();
             assert_eq!((&cut["row_count"], &cut["truncated"]), (&json!(3), &json!(true)));
         }
 
@@ -118,7 +120,8 @@ mod real_postgres_alone {
         async fn a_write_is_one_transaction() {
             let place = Place::real(Real::Postgres).await;
             let table = table(&place, "a int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED").await;
-            let done = write(&place, &format!("INSERT INTO {table} VALUES ($1), ($2) RETURNING a"), json!([1, 2])).outputs().await.unwrap();
+            let done =
+                write(&place, &format!("INSERT INTO {table} VALUES ($1), ($2) RETURNING a"), json!([1, 2])).try_outputs().await.unwrap();
             assert_eq!((&done["affected"], &done["rows"]), (&json!(2), &json!([{ "a": 1 }, { "a": 2 }])), "{done:#}");
             // A constraint that is checked at COMMIT: the server says no, and nothing is there.
             let step = write(&place, &format!("INSERT INTO {table} VALUES (3), (1)"), json!([]));

@@ -7,19 +7,16 @@ use std::time::Duration;
 
 use runsheet::environment::{ApiAccess, ApiLogin, ApiSystem, Connections, Environment, RedisAccess};
 use runsheet::model::environment::TlsMode;
-use runsheet::model::id::{RunId, StepPath};
-use runsheet::model::intent::Intent;
 use runsheet::model::outcome::{Applied, Failure};
 use runsheet::model::run::TargetSpec;
-use runsheet::model::step::Rollback;
-use runsheet::ports::action::{Actions, Context, Inputs, Log};
+use runsheet::ports::action::Actions;
 use runsheet::sandbox::{self, Fault, Options, Running};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::bench::Lines;
 use super::servers;
+use super::step::{Lines, Step};
 
 /// The password of the servers that a test makes up.
 pub const PASSWORD: &str = "hunter2-and-more";
@@ -128,29 +125,20 @@ impl Asking {
         Self::api(ApiAccess { system, url, login, ca_file: None })
     }
 
-    fn context(&self, action: &str, timeout: Option<Duration>) -> Context {
-        Context {
-            run: RunId::generate(),
-            step: StepPath::new("step"),
-            idempotency_key: "0".repeat(32),
-            attempt: 1,
-            target: Some(self.target.clone()),
-            effect: self.actions.get(action).expect("an action").entry().effect,
-            timeout,
-            log: Arc::clone(&self.log) as Arc<dyn Log>,
-            files: std::env::temp_dir(),
-        }
+    fn step(&self, action: &str, inputs: Value, timeout: Option<Duration>) -> Step {
+        let mut step = Step::new(&self.actions, action, inputs, self.target.clone(), &self.log, std::env::temp_dir());
+        step.cx.timeout = timeout;
+        step
     }
 
     /// Plans and applies a reading.
     pub async fn try_read(&self, action: &str, inputs: Value, timeout: Option<Duration>) -> Result<Value, Failure> {
-        let cx = self.context(action, timeout);
-        let (action, inputs) = (self.actions.get(action).expect("an action"), Inputs(inputs));
-        let plan = action.plan(&cx, &inputs, &Value::Null, &Rollback::Auto)?;
+        let step = self.step(action, inputs, timeout);
+        let plan = step.try_plan().await?;
         assert!(plan.intent.changes.is_empty() && plan.unchanged.is_none(), "a reading changes nothing");
-        match action.apply(&cx, &inputs, &Intent::default()).await {
+        match step.apply(&plan.intent).await {
             Applied::Applied { outputs } => {
-                let declared: Vec<String> = action.entry().outputs.iter().map(|output| output.name.clone()).collect();
+                let declared: Vec<String> = step.action.entry().outputs.iter().map(|output| output.name.clone()).collect();
                 let told: Vec<String> = outputs.as_object().expect("outputs").keys().cloned().collect();
                 assert!(told.iter().all(|name| declared.contains(name)), "only what is declared is told: {told:?}");
                 assert!(declared.iter().all(|name| told.contains(name)), "all that is declared is told: {told:?}");
@@ -173,8 +161,7 @@ impl Asking {
 
     /// What a condition on it sees.
     pub async fn observe(&self, action: &str, inputs: Value) -> Value {
-        let cx = self.context(action, None);
-        self.actions.get(action).expect("an action").observe(&cx, &Inputs(inputs)).await.expect("a reading")
+        self.step(action, inputs, None).observe().await.expect("a reading")
     }
 
     /// Reads until it is so.

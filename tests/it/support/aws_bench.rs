@@ -4,25 +4,20 @@
 //! Invariant: each test has a replication group and a DB instance of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runsheet::environment::{Aws, AwsAccess, AwsLogin, Connections, Environment};
-use runsheet::model::change::{Change, Swap};
-use runsheet::model::id::{RunId, StepPath};
-use runsheet::model::intent::Intent;
-use runsheet::model::outcome::{Applied, Failure, Followed, Verdict};
+use runsheet::model::id::RunId;
 use runsheet::model::run::TargetSpec;
-use runsheet::model::step::Rollback;
-use runsheet::ports::action::{Action, Actions, Context, Inputs, Log, Plan};
+use runsheet::ports::action::Actions;
 use runsheet::sandbox::{self, Fault, Options};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::PATIENCE;
-use super::bench::Lines;
 use super::real::{AwsFault, AwsProxy};
 use super::servers;
+use super::step::{Lines, Step, until};
 
 /// The same tests on the sandbox and on the stand-ins: functions that take an [`AwsBench`].
 macro_rules! on_all {
@@ -206,34 +201,14 @@ impl AwsBench {
     }
 
     /// An action with its inputs, as a step of its own.
-    pub fn step(&self, action: &str, inputs: Value) -> AwsStep {
+    pub fn step(&self, action: &str, inputs: Value) -> Step {
         let actions = Actions::new(runsheet::actions::builtin(&self.connections));
-        let action = Arc::clone(actions.get(action).expect("an action"));
-        let key: String = RunId::generate().to_string().chars().rev().filter(char::is_ascii_hexdigit).collect();
-        let cx = Context {
-            run: RunId::generate(),
-            step: StepPath::new("step"),
-            idempotency_key: key,
-            attempt: 1,
-            target: Some(self.target.clone()),
-            effect: action.entry().effect,
-            timeout: None,
-            log: Arc::clone(&self.log) as Arc<dyn Log>,
-            files: std::env::temp_dir(),
-        };
-        AwsStep { action, cx, inputs: Inputs(inputs) }
+        Step::new(&actions, action, inputs, self.target.clone(), &self.log, std::env::temp_dir())
     }
 
     /// Waits until it is so; what was asked for then.
-    pub async fn until<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(found) = ask().await {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "waited in vain until {what}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    pub async fn until<T>(&self, what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+        until(what, Duration::from_millis(20), ask).await
     }
 }
 
@@ -265,98 +240,4 @@ async fn create(upstream: &str, service: &str, params: &[(&str, &str)]) {
     let answer = sending.send().await.expect("an answer");
     let (status, text) = (answer.status(), answer.text().await.expect("a text"));
     assert!(status.is_success(), "{params:?}: {status}: {text}");
-}
-
-/// A step: an action with its inputs.
-pub struct AwsStep {
-    action: Arc<dyn Action>,
-    pub cx: Context,
-    inputs: Inputs,
-}
-
-impl AwsStep {
-    /// What it observes.
-    pub async fn observe(&self) -> Result<Value, Failure> {
-        self.action.observe(&self.cx, &self.inputs).await
-    }
-
-    /// What it plans.
-    pub async fn try_plan(&self) -> Result<Plan, Failure> {
-        let prior = self.observe().await?;
-        let mut plan = self.action.plan(&self.cx, &self.inputs, &prior, &Rollback::Auto)?;
-        plan.intent.prior = prior;
-        Ok(plan)
-    }
-
-    /// The same, where it must.
-    #[track_caller]
-    pub fn plan(&self) -> impl Future<Output = Plan> {
-        let at = std::panic::Location::caller();
-        async move { self.try_plan().await.unwrap_or_else(|failure| panic!("{at}: {failure} ({:?})", failure.hint)) }
-    }
-
-    /// Applies an intent.
-    pub async fn apply(&self, intent: &Intent) -> Applied {
-        self.action.apply(&self.cx, &self.inputs, intent).await
-    }
-
-    /// The same, where it must work; the outputs.
-    #[track_caller]
-    pub fn applied(&self, intent: &Intent) -> impl Future<Output = Value> {
-        let at = std::panic::Location::caller();
-        async move {
-            match self.apply(intent).await {
-                Applied::Applied { outputs } => outputs,
-                other => panic!("{at}: {other:?}"),
-            }
-        }
-    }
-
-    /// Asks whether it happened.
-    pub async fn verify(&self, intent: &Intent) -> Verdict {
-        self.action.verify(&self.cx, &self.inputs, intent).await.expect("a verdict")
-    }
-
-    /// Asks until it is no longer in progress; the first verdict, and the last.
-    pub async fn verified(&self, intent: &Intent) -> Verdict {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.verify(intent).await {
-                Verdict::InProgress { message } => assert!(Instant::now() < deadline, "still in progress: {message}"),
-                verdict => return verdict,
-            }
-        }
-    }
-
-    /// The live values.
-    pub async fn live(&self, intent: &Intent) -> Vec<Option<Value>> {
-        self.action.live(&self.cx, intent).await.expect("the live values")
-    }
-
-    /// Takes the whole intent back.
-    pub async fn revert(&self, intent: &Intent) -> Applied {
-        let swap = |change: &Change| Swap {
-            object: change.object.clone(),
-            field: change.field.clone(),
-            label: change.label.clone(),
-            from: change.after.clone(),
-            to: change.prior.clone(),
-        };
-        let swaps: Vec<Swap> = intent.changes.iter().map(swap).collect();
-        self.action.revert(&self.cx, intent, &swaps).await
-    }
-
-    /// Waits until AWS has followed what was taken back.
-    pub async fn until_followed(&self, intent: &Intent) {
-        let deadline = Instant::now() + PATIENCE;
-        while let Followed::No { holds } = self.action.followed(&self.cx, intent).await.expect("whether it has followed") {
-            assert!(Instant::now() < deadline, "nothing followed: {holds}");
-        }
-    }
-
-    /// Its outputs, where it only reads.
-    pub async fn outputs(&self) -> Value {
-        let plan = self.plan().await;
-        self.applied(&plan.intent).await
-    }
 }

@@ -1,4 +1,4 @@
-//! The sandbox's cluster as its API shows it.
+//! The sandbox's cluster and account as their APIs show them.
 //!
 //! It must not change the cluster but for [`Stage::api`], which is what somebody else does.
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Stage;
+use super::aws_objects::aws_objects;
 use super::objects::{Objects, differences, items, objects};
 
 impl Stage {
@@ -41,13 +42,27 @@ impl Stage {
         self.listed("/api/v1/namespaces/production/pods")
     }
 
-    /// Every object of the cluster by its name, reduced.
+    /// Every object of the cluster by its name, reduced, and everything in the account.
     pub fn objects(&self) -> Objects {
-        objects(None, |path| {
+        let mut all = objects(None, |path| {
             let (status, answer) = self.api("GET", path, None);
             assert_eq!(status, 200, "{path}: {answer}");
             answer
-        })
+        });
+        all.extend(aws_objects(self));
+        all
+    }
+
+    /// That every object is as it was but for what begins with one of these words, each of which is otherwise by now.
+    #[track_caller]
+    pub fn assert_as_before_but(&self, before: &Objects, kept: &[&str], when: &str) {
+        let told = differences(before, &self.objects()).unwrap_or_default();
+        let others: Vec<&str> = told.lines().filter(|line| !kept.iter().any(|kept| line.starts_with(kept))).collect();
+        assert!(others.is_empty(), "{when}: more than what is kept is not as it was: {others:#?}");
+        for kept in kept {
+            assert!(told.lines().any(|line| line.starts_with(kept)), "{when}: {kept} is as it was: {told}");
+        }
+        self.assert_within_budget(when);
     }
 
     /// That every object is as it was, and that at no change the pools went beyond what is free.

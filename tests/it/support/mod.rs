@@ -6,6 +6,7 @@
 
 pub mod asking;
 mod aws_bench;
+mod aws_objects;
 mod bench;
 mod cluster;
 pub mod control_plane;
@@ -16,17 +17,19 @@ mod points;
 mod ran;
 pub mod real;
 pub mod servers;
+mod step;
 pub mod wire;
 
 pub(crate) use aws_bench::on_all;
-pub use aws_bench::{AwsBench, AwsStep, Runs};
+pub use aws_bench::{AwsBench, Runs};
 pub(crate) use bench::on_both;
-pub use bench::{Bench, Lines, On, Step, deployment, settled};
+pub use bench::{Bench, On, deployment, settled};
 pub use control_plane::{Cut, Trouble};
 pub use live::Live;
 pub use objects::Objects;
 pub use points::{at_every_commit_and_effect, at_every_point};
 pub use ran::Ran;
+pub use step::{Lines, Step};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

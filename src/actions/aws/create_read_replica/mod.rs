@@ -165,7 +165,10 @@ impl Action for CreateReadReplica {
         let region = by_hand::region(Some(target));
         let intent = Intent {
             changes: vec![change],
-            revert: kept("a read replica is never deleted by itself: somebody may read from it (`aws.rds.delete_read_replica` deletes it)"),
+            revert: kept(&format!(
+                "a read replica is never deleted by itself: somebody may read from it. Where nobody does, `aws.rds.delete_read_replica` deletes it, behind \
+                 a gate (as a playbook: `runsheet run scale-database -p replica={replica} -p remove=true`)"
+            )),
             note,
             by_hand: vec![command(&inputs.0, &region, Some(&cx.idempotency_key))],
             undo_by_hand: vec![format!("aws rds delete-db-instance --db-instance-identifier {replica} --skip-final-snapshot{region}")],

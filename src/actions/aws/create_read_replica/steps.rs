@@ -103,7 +103,7 @@ impl Noted {
                 Ok(()) => {}
                 // Somebody was first; whether it is what is wanted is seen below.
                 Err(error) if error.code() == "DBInstanceAlreadyExists" => seen = true,
-                Err(error) => return of_write(&format!("create {} as a replica of {}", self.replica, self.source), &error, &*cx.log),
+                Err(error) => return of_write(aws, &format!("create {} as a replica of {}", self.replica, self.source), &error, &*cx.log),
             }
         }
         let mut wait = Wait::begin(cx, self.within);

@@ -127,7 +127,8 @@ impl Action for DeleteReadReplica {
         }
         let text = |key: &str| prior.get(key).and_then(Value::as_str);
         let is_protected = prior.get("deletion_protection").and_then(Value::as_bool) == Some(true);
-        let (source, mark) = steps::deletable(&replica, text("source"), text("mark"), is_protected)?;
+        let replicas: Vec<&str> = prior.get("replicas").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let (source, mark) = steps::deletable(&replica, text("source"), text("mark"), is_protected, &replicas)?;
         let region = by_hand::region(Some(target));
         let change =
             Change { object, field: FIELD.to_owned(), label: "read replica of".to_owned(), prior: json!(source), after: Value::Null };

@@ -35,6 +35,7 @@ pub(super) fn deletable<'a>(
     source: Option<&'a str>,
     mark: Option<&'a str>,
     is_protected: bool,
+    replicas: &[&str],
 ) -> Result<(&'a str, &'a str), Failure> {
     let Some(source) = source else {
         return Err(Failure::permanent(format!("{replica} is no read replica: it is a database of its own, and is left alone"))
@@ -48,6 +49,10 @@ pub(super) fn deletable<'a>(
     if is_protected {
         return Err(Failure::permanent(format!("{replica} is protected from deletion, and is left alone"))
             .hint(format!("`aws rds modify-db-instance --db-instance-identifier {replica} --no-deletion-protection` ends that")));
+    }
+    if !replicas.is_empty() {
+        let message = format!("{replica} is itself the source of {}, which would lose it, and is left alone", replicas.join(", "));
+        return Err(Failure::permanent(message).hint("delete or promote those first, where nobody needs them"));
     }
     Ok((source, mark))
 }
@@ -74,6 +79,12 @@ impl Noted {
         instance.mark() == Some(self.mark.as_str()) && instance.0.source.as_deref() == Some(self.source.as_str())
     }
 
+    /// That nothing has come between since it was planned: a protection, a replica of its own.
+    fn still_deletable(&self, instance: &Instance) -> Result<(), Failure> {
+        let replicas: Vec<&str> = instance.0.replicas.iter().map(String::as_str).collect();
+        deletable(&self.replica, instance.0.source.as_deref(), instance.mark(), instance.0.protected, &replicas).map(drop)
+    }
+
     fn another(&self) -> Failure {
         Failure::permanent(format!("{} is another by now than the one that was to be deleted, and is left alone", self.replica))
             .hint("look at it: `aws rds describe-db-instances`; `runsheet retry` plans the step anew")
@@ -88,9 +99,12 @@ impl Noted {
             None => return Applied::Applied { outputs: self.done() },
             Some(instance) if instance.0.status == "deleting" => {}
             Some(instance) if !self.is_it(&instance) => return Applied::NotApplied { failure: self.another() },
-            Some(_) => {
+            Some(instance) => {
+                if let Err(failure) = self.still_deletable(&instance) {
+                    return Applied::NotApplied { failure };
+                }
                 if let Err(error) = aws.delete_replica(&self.replica).await {
-                    return of_write(&format!("delete {}", self.replica), &error, &*cx.log);
+                    return of_write(aws, &format!("delete {}", self.replica), &error, &*cx.log);
                 }
             }
         }
@@ -123,5 +137,26 @@ impl Noted {
             Some(instance) if self.is_it(&instance) => Verdict::Absent,
             Some(_) => Verdict::CannotTell { reason: self.another().message },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_replica_of_this_tools_that_nobody_depends_on_is_deletable() {
+        let of = |source, mark, is_protected, replicas: &[&str]| {
+            deletable("r", source, mark, is_protected, replicas).map(|_| ()).map_err(|failure| failure.message)
+        };
+        assert_eq!(of(Some("db"), Some("key"), false, &[]), Ok(()));
+        for (refused, part) in [
+            (of(None, Some("key"), false, &[]), "is no read replica"),
+            (of(Some("db"), None, false, &[]), "was not made by this tool"),
+            (of(Some("db"), Some("key"), true, &[]), "is protected from deletion"),
+            (of(Some("db"), Some("key"), false, &["r-1", "r-2"]), "is itself the source of r-1, r-2"),
+        ] {
+            assert!(refused.as_ref().is_err_and(|message| message.contains(part)), "{part}: {refused:?}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use super::account::{account, identifier, object_ref, touched};
 use super::by_hand;
 use super::errors::failure;
 use super::group::{Group, changeable, text};
+use super::group_change;
 use super::settling::WITHIN;
 use crate::actions::support::{DurationText, kept, output, parse, schema, target};
 use crate::environment::Connections;
@@ -140,7 +141,7 @@ impl Action for ModifyReplicationGroup {
         let wants_another = group.is_settled() && group.node_type() != Some(node_type.as_str());
         if wants_another {
             let allowed = aws.allowed_node_types(&id).await;
-            let allowed = allowed.map_err(|error| failure(&format!("ask which node types {id} can have"), &error, &*cx.log))?;
+            let allowed = allowed.map_err(|error| failure(&aws, &format!("ask which node types {id} can have"), &error, &*cx.log))?;
             observed["larger"] = json!(allowed.up);
             observed["smaller"] = json!(allowed.down);
         }
@@ -198,30 +199,29 @@ impl Action for ModifyReplicationGroup {
     async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {
         let read = || Ok((Noted::of(intent)?, account(NAME, &self.connections, cx)?, Input::of(inputs)?.within.unwrap_or(WITHIN)));
         match read() {
-            Ok((noted, aws, within)) => noted.apply(cx, &aws, within).await,
+            Ok((noted, aws, within)) => group_change::apply(&noted, cx, &aws, within).await,
             Err(failure) => Applied::NotApplied { failure },
         }
     }
 
     async fn verify(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
-        Noted::of(intent)?.verify(cx, &account(NAME, &self.connections, cx)?).await
+        group_change::verify(&Noted::of(intent)?, cx, &account(NAME, &self.connections, cx)?).await
     }
 
     async fn live(&self, cx: &Context, intent: &Intent) -> Result<Vec<Option<Value>>, Failure> {
-        let live = Noted::of(intent)?.live(cx, &account(NAME, &self.connections, cx)?).await?;
-        Ok(vec![live.map(Value::String)])
+        Ok(vec![group_change::live(&Noted::of(intent)?, cx, &account(NAME, &self.connections, cx)?).await?])
     }
 
     async fn revert(&self, cx: &Context, intent: &Intent, swaps: &[Swap]) -> Applied {
         let read = || Ok((Noted::of(intent)?, account(NAME, &self.connections, cx)?));
         match read() {
-            Ok((noted, aws)) => noted.revert(cx, &aws, swaps).await,
+            Ok((noted, aws)) => group_change::revert(&noted, cx, &aws, swaps).await,
             Err(failure) => Applied::NotApplied { failure },
         }
     }
 
     async fn followed(&self, cx: &Context, intent: &Intent) -> Result<Followed, Failure> {
-        Noted::of(intent)?.followed(cx, &account(NAME, &self.connections, cx)?).await
+        group_change::followed(&Noted::of(intent)?, cx, &account(NAME, &self.connections, cx)?).await
     }
 
     fn under_way_for(&self, inputs: &Inputs) -> Option<std::time::Duration> {

@@ -16,6 +16,7 @@ use self::steps::Noted;
 use super::account::{account, identifier, object_ref, touched};
 use super::by_hand;
 use super::group::{Group, changeable, text};
+use super::group_change;
 use super::settling::WITHIN;
 use crate::actions::support::{DurationText, kept, output, parse, schema, target, whole};
 use crate::environment::Connections;
@@ -178,30 +179,29 @@ impl Action for SetReplicaCount {
     async fn apply(&self, cx: &Context, inputs: &Inputs, intent: &Intent) -> Applied {
         let read = || Ok((Noted::of(intent)?, account(NAME, &self.connections, cx)?, Input::of(inputs)?.within.unwrap_or(WITHIN)));
         match read() {
-            Ok((noted, aws, within)) => noted.apply(cx, &aws, within).await,
+            Ok((noted, aws, within)) => group_change::apply(&noted, cx, &aws, within).await,
             Err(failure) => Applied::NotApplied { failure },
         }
     }
 
     async fn verify(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
-        Noted::of(intent)?.verify(cx, &account(NAME, &self.connections, cx)?).await
+        group_change::verify(&Noted::of(intent)?, cx, &account(NAME, &self.connections, cx)?).await
     }
 
     async fn live(&self, cx: &Context, intent: &Intent) -> Result<Vec<Option<Value>>, Failure> {
-        let live = Noted::of(intent)?.live(cx, &account(NAME, &self.connections, cx)?).await?;
-        Ok(vec![live.map(Value::from)])
+        Ok(vec![group_change::live(&Noted::of(intent)?, cx, &account(NAME, &self.connections, cx)?).await?])
     }
 
     async fn revert(&self, cx: &Context, intent: &Intent, swaps: &[Swap]) -> Applied {
         let read = || Ok((Noted::of(intent)?, account(NAME, &self.connections, cx)?));
         match read() {
-            Ok((noted, aws)) => noted.revert(cx, &aws, swaps).await,
+            Ok((noted, aws)) => group_change::revert(&noted, cx, &aws, swaps).await,
             Err(failure) => Applied::NotApplied { failure },
         }
     }
 
     async fn followed(&self, cx: &Context, intent: &Intent) -> Result<Followed, Failure> {
-        Noted::of(intent)?.followed(cx, &account(NAME, &self.connections, cx)?).await
+        group_change::followed(&Noted::of(intent)?, cx, &account(NAME, &self.connections, cx)?).await
     }
 
     fn under_way_for(&self, inputs: &Inputs) -> Option<std::time::Duration> {

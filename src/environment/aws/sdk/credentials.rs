@@ -44,6 +44,19 @@ impl Keyring {
         self.got.lock().await.take();
     }
 
+    /// What of them must never be shown.
+    pub(super) async fn secrets(&self) -> Vec<String> {
+        if let AwsLogin::Keys { secret, .. } = &self.login {
+            return vec![secret.expose_secret().to_owned()];
+        }
+        let got = self.got.lock().await;
+        let of = |credentials: &Credentials| {
+            [Some(credentials.secret_access_key()), credentials.session_token()].map(|text| text.map(str::to_owned))
+        };
+        let secrets = got.as_ref().map(|(credentials, _)| of(credentials)).into_iter().flatten().flatten();
+        secrets.filter(|secret| !secret.is_empty()).collect()
+    }
+
     /// The credentials, or why there are none.
     pub(super) async fn get(&self) -> Result<Credentials, String> {
         let profile = match &self.login {

@@ -81,13 +81,14 @@ impl Session {
         request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, AwsError> {
         match tokio::time::timeout(REQUEST, request).await {
-            Ok(answered) => {
-                let answered = answered.map_err(|error| failed(operation, error));
-                if answered.as_ref().is_err_and(|error| error.is_expired() || error.is_unauthenticated()) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                let error = failed(operation, error, &self.keyring.secrets().await);
+                if error.is_expired() || error.is_unauthenticated() {
                     // The next request asks for others, which may have been renewed.
                     self.keyring.forget().await;
                 }
-                answered
+                Err(error)
             }
             Err(_) => Err(AwsError::TimedOut { operation, after: REQUEST }),
         }
@@ -101,10 +102,11 @@ impl Session {
     }
 }
 
-/// What a failure of the SDK is.
+/// What a failure of the SDK is. A service can say anything, also what it was sent: AWS repeats a request's headers where a signature does not fit.
 fn failed<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static>(
     operation: &'static str,
     error: SdkError<E, HttpResponse>,
+    secrets: &[String],
 ) -> AwsError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = source {
@@ -121,7 +123,7 @@ fn failed<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static>(
                     operation,
                     status,
                     code: code.chars().take(LONGEST).collect(),
-                    message: one_line(refused.err().message().unwrap_or_default()),
+                    message: said(refused.err().message().unwrap_or_default(), secrets),
                     retry_after,
                 },
                 None => AwsError::Garbled { operation, status, what: kind(refused.raw()) },
@@ -146,6 +148,26 @@ fn kind(answer: &HttpResponse) -> String {
     }
 }
 
+/// A service's own words, without what it was sent in confidence.
+fn said(text: &str, secrets: &[String]) -> String {
+    one_line(&secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]")))
+}
+
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_in_confidence_is_not_repeated() {
+        let secrets = ["a-secret-key".to_owned(), format!("a-session-token-{}", "x".repeat(600))];
+        let text = format!("The Canonical String should have been\n'POST\n/\nx-amz-security-token:{}\n' and {}", secrets[1], secrets[0]);
+        let told = said(&text, &secrets);
+        assert!(!told.contains("session-token") && !told.contains("secret-key"), "{told}");
+        assert!(told.contains("x-amz-security-token:[secret] ' and [secret]"), "{told}");
+        assert_eq!(said(&"long ".repeat(500), &secrets).chars().count(), LONGEST);
+    }
 }

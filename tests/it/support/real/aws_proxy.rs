@@ -56,6 +56,8 @@ struct State {
     shown: BTreeMap<String, VecDeque<Shown>>,
     /// The former node types, of groups that are on their way.
     former: BTreeMap<String, String>,
+    /// Each group that was looked at: its node type and its members, as the server says them.
+    groups: BTreeMap<String, (String, Vec<String>)>,
     slow: u32,
 }
 
@@ -151,6 +153,7 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respons
     let Some((status, text)) = forward(&shared, &parts.headers, body.to_vec()).await else { return Err(Cut) };
     if status == 200 {
         note(&shared, &action, &query, before);
+        looked_at(&shared, &action, &query, &text);
     }
     let text = shown(&shared, &action, &query, text);
     match fault {
@@ -239,23 +242,38 @@ fn note(shared: &Shared, action: &str, query: &BTreeMap<String, String>, before:
     }
 }
 
+/// Keeps what the server says of a group, whose members are asked for next.
+fn looked_at(shared: &Shared, action: &str, query: &BTreeMap<String, String>, text: &str) {
+    let Some(id) = query.get("ReplicationGroupId").filter(|_| action == "DescribeReplicationGroups") else { return };
+    let all = |name: &str| -> Vec<String> {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        text.split(&open).skip(1).filter_map(|rest| rest.split_once(&close)).map(|(inner, _)| inner.to_owned()).collect()
+    };
+    let members = [all("CacheClusterId"), all("ClusterId"), vec![format!("{id}-001")]].into_iter().find(|names| !names.is_empty());
+    let node_type = all("CacheNodeType").pop().unwrap_or_default();
+    shared.state().groups.insert(id.clone(), (node_type, members.unwrap_or_default()));
+}
+
 /// An answer as readers are shown it.
 fn shown(shared: &Shared, action: &str, query: &BTreeMap<String, String>, text: String) -> String {
     let mut state = shared.state();
     if action == "DescribeCacheClusters" {
-        // The members of all groups that are on their way.
+        // moto lists none, and MiniStack's keep the node type that they were made with.
         let mut members = String::new();
-        for (id, stages) in &state.shown {
-            let Some((pending, was)) = stages.front().and_then(|stage| Some((stage.pending.as_ref()?, state.former.get(id)?))) else {
-                continue;
+        for (id, (node_type, names)) in &state.groups {
+            let on_its_way = state.shown.get(id).and_then(|stages| stages.front()?.pending.as_ref()).zip(state.former.get(id));
+            let (node_type, pending) = match on_its_way {
+                Some((pending, was)) => (was, format!("<CacheNodeType>{pending}</CacheNodeType>")),
+                None => (node_type, String::new()),
             };
-            members.push_str(&format!(
-                "<CacheCluster><CacheClusterId>{id}-001</CacheClusterId><CacheClusterStatus>available</CacheClusterStatus><CacheNodeType>{was}</CacheNodeType>\
-                 <PreferredMaintenanceWindow>sun:05:00-sun:06:00</PreferredMaintenanceWindow>\
-                 <PendingModifiedValues><CacheNodeType>{pending}</CacheNodeType></PendingModifiedValues><ReplicationGroupId>{id}</ReplicationGroupId></CacheCluster>"
-            ));
+            for name in names {
+                members.push_str(&format!(
+                    "<CacheCluster><CacheClusterId>{name}</CacheClusterId><CacheClusterStatus>available</CacheClusterStatus><CacheNodeType>{node_type}</CacheNodeType>\
+                     <PreferredMaintenanceWindow>sun:05:00-sun:06:00</PreferredMaintenanceWindow>\
+                     <PendingModifiedValues>{pending}</PendingModifiedValues><ReplicationGroupId>{id}</ReplicationGroupId></CacheCluster>"
+                ));
+            }
         }
-        // Without any, the group's own word counts: moto lists none, and MiniStack's keep the node type that they were made with.
         return format!(
             "<DescribeCacheClustersResponse xmlns=\"http://elasticache.amazonaws.com/doc/2015-02-02/\"><DescribeCacheClustersResult><CacheClusters>{members}</CacheClusters>\
              </DescribeCacheClustersResult></DescribeCacheClustersResponse>"

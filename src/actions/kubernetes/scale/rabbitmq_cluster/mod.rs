@@ -36,8 +36,20 @@ const KIND: &str = "rabbitmqcluster";
 const GROUP: &str = "rabbitmq.com";
 const PLURAL: &str = "rabbitmqclusters";
 /// Why it is kept.
-const KEPT: &str = "a RabbitMQ cluster is never made smaller by itself: nodes that go take their members of queues with them. Where it is to be smaller again, \
-                    run `k8s.scale` with fewer replicas, which refuses what would cost a queue its majority";
+const KEPT: &str = "a RabbitMQ cluster is never made smaller by itself: nodes that go take their members of queues with them";
+
+/// The same, with the way to what was there before.
+fn kept_words(named: &RabbitmqCluster, was: i64, wanted: i64) -> String {
+    let RabbitmqCluster { name, namespace } = named;
+    if wanted < was {
+        return format!("a RabbitMQ cluster is never scaled by a rollback: `k8s.scale` with {was} replicas brings the nodes back, empty");
+    }
+    format!(
+        "{KEPT}. Where it is to be smaller again, run `k8s.scale` with {was} replicas, which refuses what would cost a queue its majority (as a playbook: \
+         `runsheet run scale-rabbitmq -p cluster={name} -p namespace={namespace} -p nodes={was} -p smaller=true`); RabbitMQ's own cluster operator does not \
+         follow it"
+    )
+}
 
 /// A RabbitmqCluster that a step is about: by its inputs, or by what its intent noted.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,7 +207,7 @@ pub(super) fn plan(cx: &Context, inputs: &Inputs, prior: &Value, rollback: &Roll
     };
     let says = "the cluster operator makes its StatefulSet follow; scaling neither drains queues nor gives those that are there members on new nodes";
     let intent = Intent {
-        revert: Revert::Keep { reason: kept(rollback).unwrap_or_else(|| KEPT.to_owned()) },
+        revert: Revert::Keep { reason: kept(rollback).unwrap_or_else(|| kept_words(&named, was, wanted)) },
         note: json!({
             "workload": place.shown,
             "namespace": named.namespace,
