@@ -86,7 +86,10 @@ impl Past {
         if let Some((spec, records)) = self.records(cx.run).await.map_err(unreadable)? {
             let mut debts = self.state(cx.run, &spec, &records).await.map_err(unreadable)?.debts();
             debts.retain(|debt| debt.step != cx.step);
-            behind.add(cx.run, debts);
+            // One that only gives back is none of those that are given back.
+            if !debts.is_empty() || input.playbooks.contains(&spec.playbook) {
+                behind.add(cx.run, debts);
+            }
         }
         Ok(behind)
     }
