@@ -133,6 +133,13 @@ pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D
     number.map(|number| number as i32).ok_or_else(|| serde::de::Error::custom(format!("{value} is not a whole number")))
 }
 
+/// The same, where it may be left out.
+pub(crate) fn maybe_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    #[derive(Deserialize)]
+    struct Whole(#[serde(deserialize_with = "whole")] i32);
+    Ok(Option::<Whole>::deserialize(deserializer)?.map(|number| number.0))
+}
+
 /// An output's declaration.
 pub(crate) fn output(name: &str, kind: &str, help: &str) -> OutputField {
     OutputField { name: name.to_owned(), kind: kind.to_owned(), help: help.to_owned() }

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,9 +18,10 @@ use crate::environment::{Connections, SecretValues};
 use crate::model::definition::Definition;
 use crate::model::id::ContentHash;
 use crate::model::instruction::Command;
+use crate::model::outcome::Failure;
 use crate::model::step::Effect;
 use crate::playbook::{Diagnostic, Diagnostics};
-use crate::plugins::{self, BrokenPlugin, FILE, Plugin, PluginSettings, Plugins, Problem, SkeletonError};
+use crate::plugins::{self, BrokenPlugin, FILE, Opened, Plugin, PluginSettings, Plugins, Problem, SkeletonError, Ways};
 
 /// What there is to know about a plugin.
 #[derive(Clone, Debug, Serialize)]
@@ -83,6 +86,26 @@ impl PluginCheck {
     }
 }
 
+/// The environment's ways to private hosts, for plugins.
+struct PluginWays(Arc<Connections>);
+
+#[async_trait]
+impl Ways for PluginWays {
+    fn hosts(&self) -> Vec<(String, Option<u16>)> {
+        self.0.ways().map(|via| (via.host.clone(), via.port)).collect()
+    }
+
+    async fn open(&self, host: &str, port: u16) -> Result<Opened, Failure> {
+        let reach = self.0.reach(host, port).await.map_err(|error| {
+            let message = error.to_string();
+            let failure = if error.is_transient() { Failure::transient(message) } else { Failure::permanent(message) };
+            failure.hint(error.hint())
+        })?;
+        let address = reach.address().ok_or_else(|| Failure::permanent(format!("there is no way to {host}:{port}")))?;
+        Ok(Opened { address, held: Box::new(reach) })
+    }
+}
+
 impl App {
     /// The folder of plugins.
     pub fn plugins_folder(&self) -> PathBuf {
@@ -95,7 +118,7 @@ impl App {
     }
 
     /// What plugins need beside their inputs.
-    pub(super) fn plugin_settings(&self, connections: &Connections, secrets: &SecretValues) -> Result<PluginSettings, AppError> {
+    pub(super) fn plugin_settings(&self, connections: &Arc<Connections>, secrets: &SecretValues) -> Result<PluginSettings, AppError> {
         let root = std::path::absolute(&self.locations.root)
             .map_err(|error| AppError::System { what: "the root's own path cannot be found".to_owned(), why: error.to_string() })?;
         Ok(PluginSettings {
@@ -104,6 +127,7 @@ impl App {
             root,
             hosts: connections.hosts().map(|(host, address)| (host.to_owned(), address.to_string())).collect(),
             confined: connections.is_confined(),
+            ways: Arc::new(PluginWays(Arc::clone(connections))),
         })
     }
 
@@ -229,7 +253,7 @@ impl App {
         let Some(plugin) = self.plugins()?.get(name) else { return Ok(check) };
         let files = tempfile::tempdir()
             .map_err(|error| AppError::System { what: "no temporary folder can be made".to_owned(), why: error.to_string() })?;
-        let settings = self.plugin_settings(&Connections::new(), &SecretValues::new())?;
+        let settings = self.plugin_settings(&Arc::new(Connections::new()), &SecretValues::new())?;
         let found = self.runtime()?.block_on(plugins::check(plugin, &settings, files.path()));
         check.findings = found
             .into_iter()

@@ -22,6 +22,7 @@ use super::manifest::PluginAction;
 use super::message::{Message, Method};
 use super::needs::missing;
 use super::session::{Ask, FAREWELL, GRACE, Talk, talk};
+use super::ways::{Reached, Ways};
 use crate::model::catalogue::ActionEntry;
 use crate::model::change::Swap;
 use crate::model::duration::Span;
@@ -55,6 +56,8 @@ pub struct PluginSettings {
     pub hosts: BTreeMap<String, String>,
     /// Whether nothing but those hosts and this machine is to be reached.
     pub confined: bool,
+    /// The ways to private hosts.
+    pub ways: Arc<dyn Ways>,
 }
 
 /// An action of a plugin.
@@ -92,10 +95,12 @@ impl HostedAction {
         request
     }
 
-    /// What every question says of the step.
-    fn params(&self, cx: &Context, more: Value) -> Value {
+    /// What every question says of the step, and the ways to the private hosts that it names: to be held until it is answered.
+    async fn params(&self, cx: &Context, more: Value) -> Result<(Value, Reached), Failure> {
+        let reached = Reached::open(&*self.settings.ways, &more).await?;
+        let hosts: BTreeMap<&String, &String> = self.settings.hosts.iter().chain(&reached.hosts).collect();
         let target = cx.target.as_ref().map(|target| {
-            json!({ "environment": target.environment, "identity": target.identity, "values": target.values, "hosts": self.settings.hosts, "confined": self.settings.confined })
+            json!({ "environment": target.environment, "identity": target.identity, "values": target.values, "hosts": hosts, "confined": self.settings.confined })
         });
         let mut params = json!({
             "action": self.action.short,
@@ -110,7 +115,7 @@ impl HostedAction {
         if let (Some(params), Value::Object(more)) = (params.as_object_mut(), more) {
             params.extend(more);
         }
-        params
+        Ok((params, reached))
     }
 
     /// Asks one question that only reads, and what follows from its answer.
@@ -211,7 +216,7 @@ impl Action for HostedAction {
         if self.entry.effect != Effect::Read && !self.entry.observes {
             return Ok(Value::Null);
         }
-        let params = self.params(cx, json!({ "inputs": inputs.0 }));
+        let (params, _reached) = self.params(cx, json!({ "inputs": inputs.0 })).await?;
         let ask = Ask { method: Method::Observe, params: params.clone() };
         if self.entry.effect == Effect::Read {
             let answer = self.read(cx, ask, |_, _| Ok(None)).await?;
@@ -280,7 +285,11 @@ impl Action for HostedAction {
             Ok(files) => files,
             Err(failure) => return Applied::NotApplied { failure },
         };
-        let params = self.params(cx, json!({ "inputs": inputs.0, "changes": intent.changes, "note": intent.note }));
+        let asked = json!({ "inputs": inputs.0, "changes": intent.changes, "note": intent.note });
+        let (params, _reached) = match self.params(cx, asked).await {
+            Ok(reached) => reached,
+            Err(failure) => return Applied::NotApplied { failure },
+        };
         self.write(cx, Ask { method: Method::Apply, params }, files, within(cx.timeout)).await
     }
 
@@ -310,7 +319,8 @@ impl Action for HostedAction {
                 }
             });
         }
-        let params = self.params(cx, json!({ "inputs": inputs.0, "changes": intent.changes, "note": intent.note }));
+        let asked = json!({ "inputs": inputs.0, "changes": intent.changes, "note": intent.note });
+        let (params, _reached) = self.params(cx, asked).await?;
         let answer = self.read(cx, Ask { method: Method::Verify, params }, |_, _| Ok(None)).await?;
         answer::verdict(&answer, &self.action.outputs).map_err(|why| Fault::Unfit { asked: "verify", why }.failure(self.name()))
     }
@@ -319,7 +329,7 @@ impl Action for HostedAction {
         if intent.changes.is_empty() {
             return Ok(Vec::new());
         }
-        let params = self.params(cx, json!({ "changes": intent.changes, "note": intent.note }));
+        let (params, _reached) = self.params(cx, json!({ "changes": intent.changes, "note": intent.note })).await?;
         let answer = self.read(cx, Ask { method: Method::Observe, params }, |_, _| Ok(None)).await?;
         let fields = answer::fields(&answer, intent.changes.len());
         fields.map_err(|why| Fault::Unfit { asked: "observe", why }.failure(self.name()))
@@ -336,7 +346,11 @@ impl Action for HostedAction {
                 return Applied::NotApplied { failure };
             }
         };
-        let params = self.params(cx, json!({ "changes": intent.changes, "note": intent.note, "swaps": swaps }));
+        let asked = json!({ "changes": intent.changes, "note": intent.note, "swaps": swaps });
+        let (params, _reached) = match self.params(cx, asked).await {
+            Ok(reached) => reached,
+            Err(failure) => return Applied::NotApplied { failure },
+        };
         let ask = Ask { method: Method::Revert, params };
         let cx = &Context { attempt: 1, effect: Effect::Idempotent, log: Arc::clone(&cx.log), ..copy(cx) };
         self.write(cx, ask, folder.path().to_owned(), READING * 2).await

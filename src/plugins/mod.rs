@@ -10,6 +10,7 @@
 //! | `needs` | programs that it needs on this machine |
 //! | `message`, `session`, `fault` | JSON-RPC, line by line, with a process that may do anything |
 //! | `answer`, `host` | its answers as outcomes, verdicts and plans; its actions as the engine's |
+//! | `ways` | private hosts that its questions name |
 //! | `check`, `skeleton` | `plugin check` and `plugin new` |
 
 mod answer;
@@ -25,6 +26,7 @@ mod page;
 mod problem;
 mod session;
 mod skeleton;
+mod ways;
 
 pub use check::{Checked, check};
 pub use folder::{BrokenPlugin, Plugin, Plugins};
@@ -33,3 +35,4 @@ pub use manifest::{FILE, Manifest, Need, PROTOCOL, PluginAction};
 pub use needs::{Missing, missing};
 pub use problem::Problem;
 pub use skeleton::{SkeletonError, write_skeleton};
+pub use ways::{Opened, Ways};

@@ -36,6 +36,9 @@ pub(crate) struct Identity {
     /// The token of the account that sets replicas; empty in a folder of before there was one.
     #[serde(default)]
     pub(crate) scaler_token: String,
+    /// What the key of its certificate is made of; empty in a folder of before there was one.
+    #[serde(default)]
+    pub(crate) tls_secret: String,
     pub(crate) port: u16,
 }
 
@@ -89,6 +92,7 @@ impl Identity {
             expired_token: String::new(),
             deployer_token: String::new(),
             scaler_token: String::new(),
+            tls_secret: String::new(),
             port: 0,
         });
         // A folder of before has not all of them.
@@ -98,6 +102,7 @@ impl Identity {
             &mut identity.expired_token,
             &mut identity.deployer_token,
             &mut identity.scaler_token,
+            &mut identity.tls_secret,
         ];
         let missing = later.into_iter().filter(|secret| secret.is_empty()).map(|secret| *secret = token()).count();
         if missing == 0 {

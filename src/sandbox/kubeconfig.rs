@@ -6,12 +6,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::client;
 use super::error::SandboxError;
 use super::identity::Identity;
 use super::persist;
+use super::tls;
 
 /// An account of the sandbox's cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct Kubeconfig {
     pub account: Account,
     address: SocketAddr,
     token: String,
+    /// The certificate that it shows: PEM.
+    certificate: String,
 }
 
 impl fmt::Debug for Kubeconfig {
@@ -56,30 +61,30 @@ impl fmt::Debug for Kubeconfig {
 }
 
 impl Kubeconfig {
-    /// The API server. Without TLS kubectl sends no token of a user, but it sends the user and the password of an address; other clients
-    /// send the token.
-    fn server(&self) -> String {
-        format!("http://{}:{}@{}", self.account, self.token, self.address)
-    }
-
-    /// The file, with the context `sandbox`.
+    /// The file, with the context `sandbox`. The address has TLS: without, kubectl sends no token of a user.
     #[must_use]
     pub fn yaml(&self) -> String {
-        let (account, token, server) = (self.account, &self.token, self.server());
+        let Self { account, token, address, .. } = self;
+        let certificate = self.certificate_data();
         format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\nclusters:\n- name: sandbox\n  cluster:\n    server: {server}\n\
-             users:\n- name: {account}\n  user:\n    token: \"{token}\"\n\
+            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\nclusters:\n- name: sandbox\n  cluster:\n    server: https://{address}\n    \
+             certificate-authority-data: {certificate}\nusers:\n- name: {account}\n  user:\n    token: \"{token}\"\n\
              contexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: {account}\n    namespace: production\n"
         )
+    }
+
+    fn certificate_data(&self) -> String {
+        STANDARD.encode(&self.certificate)
     }
 
     /// The same as a document.
     #[must_use]
     pub fn json(&self) -> Value {
         let account = self.account.to_string();
+        let cluster = json!({ "server": format!("https://{}", self.address), "certificate-authority-data": self.certificate_data() });
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "sandbox",
-            "clusters": [{ "name": "sandbox", "cluster": { "server": self.server() } }],
+            "clusters": [{ "name": "sandbox", "cluster": cluster }],
             "users": [{ "name": account, "user": { "token": self.token } }],
             "contexts": [{ "name": "sandbox", "context": { "cluster": "sandbox", "user": account, "namespace": "production" } }],
         })
@@ -101,5 +106,6 @@ pub async fn kubeconfig(dir: &Path, account: Account) -> Result<Kubeconfig, Sand
         Account::Scaler => identity.scaler_token,
         Account::Expired => identity.expired_token,
     };
-    Ok(Kubeconfig { account, address: ready.address, token })
+    let certificate = tls::certificate_pem(&identity.tls_secret).ok_or_else(not_running)?;
+    Ok(Kubeconfig { account, address: ready.address, token, certificate })
 }

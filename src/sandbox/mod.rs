@@ -35,6 +35,7 @@ mod server;
 mod stream;
 mod target;
 mod ticket_service;
+mod tls;
 mod traffic;
 mod world;
 

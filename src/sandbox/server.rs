@@ -13,10 +13,11 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use super::cluster::store::HISTORY;
 use super::cluster::{ArgoCd, Autoscaler};
@@ -28,6 +29,7 @@ use super::pooler::Pooler;
 use super::postgres;
 use super::redis;
 use super::routes;
+use super::tls;
 
 /// How many connections are served at the same time; more wait.
 const CONNECTIONS: usize = 256;
@@ -35,6 +37,9 @@ const CONNECTIONS: usize = 256;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a client may keep its first byte. Longer than clients keep an idle connection, so that none is closed just when a client uses it.
 const FIRST_BYTE_WITHIN: Duration = Duration::from_secs(300);
+
+/// How long a client may take to be let in by TLS.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a sandbox is served.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,6 +177,7 @@ impl Drop for Running {
 async fn run(dir: PathBuf, lock: File, listener: TcpListener, platform: Arc<Platform>, idle: Duration) {
     let life = tokio::spawn(Arc::clone(&platform).live());
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let tls = tls::acceptor(&platform.identity().tls_secret);
     let mut connections = JoinSet::new();
     let mut over = pin!(async {
         tokio::select! {
@@ -187,10 +193,10 @@ async fn run(dir: PathBuf, lock: File, listener: TcpListener, platform: Arc<Plat
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let platform = Arc::clone(&platform);
+                    let (platform, tls) = (Arc::clone(&platform), tls.clone());
                     connections.spawn(async move {
                         let _permit = permit;
-                        connection(stream, platform).await;
+                        connection(stream, platform, tls).await;
                     });
                 }
                 Err(error) => {
@@ -218,7 +224,8 @@ async fn run(dir: PathBuf, lock: File, listener: TcpListener, platform: Arc<Plat
     drop(lock);
 }
 
-/// The first byte, by which the protocol is told: PostgreSQL's first packet begins with a length below 16 MiB, Redis's with an array, HTTP with a letter.
+/// The first byte, by which the protocol is told: PostgreSQL's first packet begins with a length below 16 MiB, Redis's with an array, TLS with
+/// a handshake, HTTP with a letter.
 async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut first = [1; 1];
     matches!(stream.peek(&mut first).await, Ok(1)).then_some(first[0])
@@ -240,17 +247,31 @@ pub(crate) async fn serve_pod(stream: DuplexStream, platform: Arc<Platform>, nam
     }
 }
 
-async fn connection(stream: TcpStream, platform: Arc<Platform>) {
+async fn connection(stream: TcpStream, platform: Arc<Platform>, tls: Option<TlsAcceptor>) {
     let first = tokio::select! {
         first = tokio::time::timeout(FIRST_BYTE_WITHIN, first_byte(&stream)) => first,
         () = platform.stopping() => return,
     };
-    match first {
-        Ok(Some(0)) => return postgres::serve(stream, platform).await,
-        Ok(Some(redis::FIRST)) => return redis::serve(stream, platform).await,
-        Ok(_) => {}
-        Err(_) => return,
+    match (first, tls) {
+        (Ok(Some(0)), _) => postgres::serve(stream, platform).await,
+        (Ok(Some(redis::FIRST)), _) => redis::serve(stream, platform).await,
+        (Ok(Some(tls::FIRST)), Some(tls)) => {
+            let accepted = tokio::select! {
+                accepted = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)) => accepted,
+                () = platform.stopping() => return,
+            };
+            match accepted {
+                Ok(Ok(stream)) => serve_http(stream, platform).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a client was not let in by TLS"),
+                Err(_) => {}
+            }
+        }
+        (Ok(_), _) => serve_http(stream, platform).await,
+        (Err(_), _) => {}
     }
+}
+
+async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, platform: Arc<Platform>) {
     let service = service_fn({
         let platform = Arc::clone(&platform);
         // An error of the service makes hyper close the connection without an answer: that is how a fault cuts it.

@@ -10,6 +10,8 @@ use super::cluster::pod::{self, Stage};
 use super::cluster::resource::Resource;
 use super::load::Load;
 
+/// The queue that purchases wait in.
+pub(crate) const PURCHASES: &str = "ticket-purchases";
 /// The requests a second that one Pod takes, as the scaling procedure counts; what comes beyond that fails.
 const PER_POD: f64 = 250.0;
 /// One request of so many is a purchase, which goes through the queue.

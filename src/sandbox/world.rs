@@ -81,7 +81,7 @@ impl World {
 
     /// Lets the cluster do what is due; the answer is when the next thing is.
     pub(crate) fn advance(&mut self, moment: Moment) -> Option<u64> {
-        let outcome = controller::reconcile(&mut self.store, &mut self.memory, &self.faults, self.load, moment);
+        let outcome = controller::reconcile(&mut self.store, &mut self.memory, &self.faults, self.load, &self.traffic, moment);
         let (aws_changed, aws_due) = self.aws.advance(moment);
         self.quiet = !outcome.changed && !aws_changed;
         outcome.due.into_iter().chain(aws_due).min()

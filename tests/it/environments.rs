@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever is refused has had no effect and lost nothing, and a run that was open goes on once it is mended.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -275,8 +276,15 @@ error: the target's identity cannot be read from http://127.0.0.1:PORT: no conne
             uid = "RUN-ID"
         ),
     );
-    // The sandbox speaks plain HTTP: what is asked of it in TLS is told as that.
-    kubeconfig(&stage, &cluster.url.replace("http://", "https://"), &json!({ "token": cluster.token }));
+    // What is asked in TLS of who speaks plain HTTP is told as that.
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = plain.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in plain.incoming() {
+            let _ = stream.and_then(|mut stream| stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
+        }
+    });
+    kubeconfig(&stage, &format!("https://{address}"), &json!({ "token": cluster.token }));
     refused(&stage, &["resume"], 6, &["the server does not speak TLS: its URL may have to begin with `http://`"]);
     kubeconfig(&stage, &cluster.url, &json!({ "token": cluster.token }));
     goes_on(&stage, &cluster);

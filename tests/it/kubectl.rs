@@ -2,7 +2,7 @@
 //!
 //! kubectl is the program that `RUNSHEET_TEST_KUBECTL` names, else the one on the PATH; `tests/run` builds one where there is none.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -362,6 +362,54 @@ fn kubectl_reaches_pods() {
         .refused("the sandbox reads no protobuf: add `--dry-run=client -o yaml");
     kubectl.account("viewer");
     assert_eq!(kubectl.run(&["auth", "can-i", "patch", "deployments"]).out, "no\n");
+}
+
+#[test]
+fn kubectl_runs_commands_in_pods_and_forwards_their_ports() {
+    let kubectl = Kubectl::new();
+    let pod = &kubectl.pods()[0];
+    assert_eq!(kubectl.run(&["exec", pod, "--", "printenv", "DB_POOL_MAX"]).fine(), "20\n");
+    assert_eq!(kubectl.run(&["exec", "deployment/ticket-service", "-c", "ticket-service", "--", "echo", "in"]).fine(), "in\n");
+    let failed = kubectl.run(&["exec", pod, "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((failed.success, failed.out.as_str()), (false, "out\n"));
+    failed.refused("err\ncommand terminated with exit code 7");
+    kubectl.account("viewer");
+    kubectl.run(&["exec", pod, "--", "true"]).refused("cannot create resource \"pods/exec\"");
+    kubectl.account("admin");
+
+    let mut forward = kubectl.command(&["port-forward", "service/ticket-service", ":80"]).stdout(Stdio::piped()).spawn().expect("kubectl");
+    let mut lines = BufReader::new(forward.stdout.take().expect("its output"));
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("a line");
+    let port = line.strip_prefix("Forwarding from 127.0.0.1:").and_then(|rest| rest.split(' ').next());
+    let port: u16 = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+    for _ in 0..2 {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        stream.write_all(b"GET /health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        let _ended = stream.read_to_string(&mut answer);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"status\":\"ready\""), "{answer}");
+    }
+    let _killed = forward.kill();
+    let _ended = forward.wait();
+}
+
+/// kubectl keeps what it has found out of a server in folders that are called after its address.
+#[test]
+fn promise_6_kubectl_writes_no_token_into_its_cache() {
+    let kubectl = Kubectl::new();
+    let config = std::fs::read_to_string(kubectl.file("kubeconfig")).expect("a kubeconfig");
+    let token = config.lines().find_map(|line| line.trim().strip_prefix("token: ")).expect("a token").trim_matches('"').to_owned();
+    kubectl.run(&["get", "pods"]).fine();
+    fn names(folder: &std::path::Path, all: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            all.push(entry.path().to_string_lossy().into_owned());
+            names(&entry.path(), all);
+        }
+    }
+    let mut all = Vec::new();
+    names(&kubectl.file(".kube"), &mut all);
+    assert!(!all.is_empty() && all.iter().all(|name| !name.contains(&token)), "{all:#?}");
 }
 
 #[test]

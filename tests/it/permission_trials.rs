@@ -73,7 +73,8 @@ pub fn trials(bench: &Bench, pod: &str) -> Vec<Trial> {
         plain("k8s.autoscaler", hpa.clone()),
         of(Stage::Owned, "k8s.autoscaler", hpa),
         plain("k8s.keda", keda.clone()),
-        of(Stage::Keda, "k8s.keda", keda),
+        of(Stage::Keda, "k8s.keda", keda.clone()),
+        of(Stage::Tracked, "k8s.keda", keda),
         plain("k8s.apply", json!({ "object": map })),
         of(Stage::Map, "k8s.apply", json!({ "object": map, "force": true })),
         plain(

@@ -23,9 +23,11 @@ fn assert_stopped(ran: &Ran, status: &Value, fields: &[&str]) {
 
 #[test]
 fn promise_7_what_argo_cd_heals_stops_pre_event_before_anything_is_changed() {
-    for (autoscaler, field) in
-        [("none", "spec.replicas of deployment/ticket-service"), ("cpu", "spec.minReplicas of hpa/ticket-service-hpa")]
-    {
+    for (autoscaler, field) in [
+        ("none", "spec.replicas of deployment/ticket-service"),
+        ("cpu", "spec.minReplicas of hpa/ticket-service-hpa"),
+        ("keda", "spec.minReplicaCount of scaledobject/ticket-service-scaler"),
+    ] {
         let case = Case { autoscaler, argocd: "self-heal", ..Case::of("pre-event", &[]) };
         let stage = case.stage(50);
         let before = stage.objects();
@@ -49,6 +51,20 @@ fn promise_3_pre_event_pauses_argo_cd_before_the_first_change_and_gives_it_back_
     let back = told(&stage).split_off(forth.len());
     assert!(back.last().is_some_and(|last| last.starts_with("argocd/application/ticket-service spec.syncPolicy")), "{back:?}");
     stage.assert_as_before(&before, "pre-event that paused Argo CD");
+}
+
+#[test]
+fn promise_3_pre_event_pauses_argo_cd_before_it_raises_kedas_floor() {
+    let case = Case { autoscaler: "keda", argocd: "self-heal", ..Case::of("pre-event", &["pause_sync=true"]) };
+    let stage = case.stage(400);
+    let before = stage.objects();
+    stage.run(&case.arguments()).code(0);
+    let forth = told(&stage);
+    assert!(forth.iter().any(|effect| effect.ends_with("spec.minReplicaCount: 2→8")), "{forth:?}");
+    stage.run(&["rollback", "--yes"]).code(0);
+    let back = told(&stage).split_off(forth.len());
+    assert!(back.last().is_some_and(|last| last.starts_with("argocd/application/ticket-service spec.syncPolicy")), "{back:?}");
+    stage.assert_as_before(&before, "pre-event that paused Argo CD beside KEDA");
 }
 
 #[test]

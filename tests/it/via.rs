@@ -226,6 +226,21 @@ mod ways {
         assert!(!error.is_transient() && !error.may_have_arrived(), "{error}");
     }
 
+    async fn a_port_that_nobody_listens_on_is_told_each_time(bench: Bench) {
+        pod_is_ready(&bench).await;
+        let pods = bench.list("/api/v1/namespaces/production/pods").await;
+        let pod = pods[0]["metadata"]["name"].as_str().expect("a name").to_owned();
+        let connections = connections(&bench, "admin", ForwardEnd::Pod(pod.clone()), PortName::Number(9));
+        // Whoever is first: what the node says, or what the client sends.
+        for nth in 0..40 {
+            let reach = connections.reach("tickets.internal", 80).await.expect("a way");
+            let answer = asked(&reach).await;
+            let error = reach.failure().unwrap_or_else(|| panic!("no reason, the {nth}. time: {answer:?}"));
+            assert!(error.to_string().contains(&format!("pod {pod} takes no connection on port 9: ")), "{error}");
+            assert!(!error.may_have_arrived(), "{error}");
+        }
+    }
+
     async fn a_way_ends_with_whoever_holds_it(bench: Bench) {
         pod_is_ready(&bench).await;
         let connections = connections(&bench, "admin", service(), PortName::Number(80));
@@ -239,6 +254,26 @@ mod ways {
     }
 
     on_both!(what_is_not_there_or_not_allowed_is_told_apart, a_way_ends_with_whoever_holds_it);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn on_the_sandbox_a_port_that_nobody_listens_on_is_told_each_time() {
+        a_port_that_nobody_listens_on_is_told_each_time(Bench::sandbox().await).await;
+    }
+
+    /// Only on the sandbox, as above.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_has_nothing_more_to_ask_is_still_answered() {
+        let bench = Bench::sandbox().await;
+        pod_is_ready(&bench).await;
+        let connections = connections(&bench, "admin", service(), PortName::Number(80));
+        let reach = connections.reach("tickets.internal", 80).await.expect("a way");
+        let mut stream = tokio::net::TcpStream::connect(reach.address().expect("an address")).await.expect("a connection");
+        stream.write_all(b"GET /health/ready HTTP/1.1\r\nhost: tickets.internal\r\nconnection: close\r\n\r\n").await.expect("sent");
+        stream.shutdown().await.expect("the end of the question");
+        let mut answer = String::new();
+        let _ended = stream.read_to_string(&mut answer).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}: {:?}", reach.failure());
+    }
 
     /// Only on the sandbox: what kwok's port-forwards lead to answers no request.
     #[tokio::test(flavor = "multi_thread")]
@@ -258,7 +293,7 @@ mod real_ssh {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::super::environments::write;
-    use super::super::support::{Ran, Stage, servers};
+    use super::super::support::{Ran, Stage, servers, until};
 
     #[derive(Deserialize)]
     struct Ssh {
@@ -282,7 +317,11 @@ steps:
         let folder = stage.path("bin");
         std::fs::create_dir_all(&folder).unwrap();
         let program = folder.join("ssh");
-        let text = format!("#!/bin/sh\necho \"$@\" >>{}\nPATH=/usr/bin:/bin exec ssh -F {config} \"$@\"\n", stage.path("calls").display());
+        let text = format!(
+            "#!/bin/sh\necho $$ >>{}\necho \"$@\" >>{}\nPATH=/usr/bin:/bin exec ssh -F {config} \"$@\"\n",
+            stage.path("pids").display(),
+            stage.path("calls").display()
+        );
         // Written by a process of its own: what is open for writing is not started.
         let script = format!("cat >'{0}' && chmod 755 '{0}'", program.display());
         let mut shell = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
@@ -352,6 +391,25 @@ steps:
             });
         }
         assert!(server.received_requests().await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_left_behind_by_a_runsheet_that_was_killed() {
+        // It accepts, and neither answers nor heeds that the other end is over.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stage = stage(listener.local_addr().unwrap().port(), "bastion.test");
+        let path = format!("{}:/usr/bin:/bin", stage.path("bin").display());
+        let live = stage.start_with_env(&RUN, &[("PATH", &path)]);
+        let (_held, _) = listener.accept().unwrap();
+        let _ = live.kill9();
+        let pids = stage.text("pids");
+        assert_eq!(pids.lines().count(), 1, "{pids}");
+        let is_there = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pids.trim())).unwrap_or_default();
+            // One that has ended and that nobody has asked about yet is no more than a number.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        };
+        until("`ssh` has ended", || !is_there());
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod rollout_status;
 mod scale;
 mod scaled_object;
 mod scaler;
+mod scaler_step;
 mod set_env;
 mod set_resources;
 #[cfg(test)]

@@ -25,6 +25,32 @@ pub(super) enum Kind {
     ScaledObject,
 }
 
+impl Kind {
+    /// What people call one.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Horizontal => "autoscaler",
+            Self::ScaledObject => SCALED_OBJECT,
+        }
+    }
+
+    /// The field of its floor.
+    pub(super) fn floor(self) -> &'static str {
+        match self {
+            Self::Horizontal => horizontal::FLOOR,
+            Self::ScaledObject => scaled_object::FLOOR,
+        }
+    }
+
+    /// The field of its maximum.
+    pub(super) fn ceiling(self) -> &'static str {
+        match self {
+            Self::Horizontal => horizontal::CEILING,
+            Self::ScaledObject => scaled_object::CEILING,
+        }
+    }
+}
+
 /// A scaler by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ScalerName {
@@ -34,10 +60,7 @@ pub(super) struct ScalerName {
 
 impl fmt::Display for ScalerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Horizontal => write!(f, "the autoscaler {}", self.name),
-            Kind::ScaledObject => write!(f, "the ScaledObject {}", self.name),
-        }
+        write!(f, "the {} {}", self.kind.word(), self.name)
     }
 }
 
@@ -66,22 +89,6 @@ impl ScalerName {
         match self.kind {
             Kind::Horizontal => horizontal::object_ref(target, namespace, &self.name),
             Kind::ScaledObject => scaled_object::object_ref(target, namespace, &self.name),
-        }
-    }
-
-    /// The field of its floor.
-    pub(super) fn floor(&self) -> &'static str {
-        match self.kind {
-            Kind::Horizontal => horizontal::FLOOR,
-            Kind::ScaledObject => scaled_object::FLOOR,
-        }
-    }
-
-    /// The field of its maximum.
-    pub(super) fn ceiling(&self) -> &'static str {
-        match self.kind {
-            Kind::Horizontal => horizontal::CEILING,
-            Kind::ScaledObject => scaled_object::CEILING,
         }
     }
 

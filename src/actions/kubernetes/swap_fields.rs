@@ -195,6 +195,26 @@ pub(super) async fn swap_judged(api: &Api, place: &Place, subresource: &str, jud
     }
 }
 
+/// The object as the server would have it with these values (`null`: not there); nothing is changed.
+///
+/// # Errors
+/// Why it would refuse it.
+pub(super) async fn dry_run(api: &Api, place: &Place, object: &Value, values: &[(FieldPath, Value)]) -> Result<Value, Failure> {
+    let (mut patched, mut patch) = (object.clone(), Vec::new());
+    for (path, value) in values {
+        patch.extend(path.swap(&patched, value).into_iter().filter(|operation| operation["op"] != "test"));
+        apply(&mut patched, path, value);
+    }
+    if patch.is_empty() {
+        return Ok(patched);
+    }
+    let path = format!("{}&dryRun=All", with_manager(&place.path));
+    match api.write(Method::PATCH, path, "application/json-patch+json", json!(patch)).await {
+        Ok(object) => Ok(object),
+        Err(trouble) => Err(trouble.failure(place.asked("patch"))),
+    }
+}
+
 /// A path with the name under which the API server records our writes.
 pub(super) fn with_manager(path: &str) -> String {
     format!("{path}?fieldManager={MANAGER}")

@@ -7,6 +7,7 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 /// The kinds with a `scale` subresource and pods of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,15 @@ impl Kind {
             Self::Deployment => "deployment",
             Self::StatefulSet => "statefulset",
             Self::ReplicaSet => "replicaset",
+        }
+    }
+
+    /// As objects name it: `Deployment`.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::ReplicaSet => "ReplicaSet",
         }
     }
 
@@ -99,6 +109,11 @@ impl JsonSchema for Workload {
 }
 
 impl Workload {
+    /// The reference by which a scaler names it.
+    pub(super) fn reference(&self) -> Value {
+        json!({ "apiVersion": "apps/v1", "kind": self.kind.title(), "name": self.name })
+    }
+
     /// Its path.
     pub(super) fn path(&self, namespace: &str) -> String {
         format!("/apis/apps/v1/namespaces/{namespace}/{}/{}", self.kind.plural(), self.name)

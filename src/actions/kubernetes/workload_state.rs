@@ -1,10 +1,13 @@
 //! How a workload stands: its fields, as the API gives them.
 //!
-//! Must not ask anything. Invariant: a count that the API leaves out is 0, as its own types say; a shape that is not a workload's is an error.
+//! Invariant: a count that the API leaves out is 0, as its own types say; a shape that is not a workload's is an error.
 
 use serde_json::Value;
 
+use super::api::{Api, asked};
 use super::errors::Trouble;
+use super::workload::Workload;
+use crate::model::outcome::Failure;
 
 /// A workload as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +39,18 @@ impl WorkloadState {
             observed_generation: status("observedGeneration"),
             selector,
         })
+    }
+
+    /// Reads it, with the object; `None` where there is no such workload.
+    ///
+    /// # Errors
+    /// A read that failed.
+    pub(super) async fn read(api: &Api, workload: &Workload, namespace: &str) -> Result<Option<(Self, Value)>, Failure> {
+        match api.get(&workload.path(namespace)).await.and_then(|object| Ok((Self::of(&object)?, object))) {
+            Ok(read) => Ok(Some(read)),
+            Err(trouble) if trouble.is_gone() => Ok(None),
+            Err(trouble) => Err(trouble.failure(asked("get", workload.kind.plural(), workload, namespace))),
+        }
     }
 
     /// Whether its controller has seen the latest spec.

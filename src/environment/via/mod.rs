@@ -3,7 +3,9 @@
 //! Must not send anything of a client's before the way is open. Invariant: every client of a system goes through [`Connections::reach`], so that a key
 //! of `via` is about all of them; names in TLS and in `Host` stay what they are.
 
+mod channels;
 mod error;
+mod leash;
 mod passage;
 mod port_forward;
 mod ssh;
@@ -73,6 +75,11 @@ impl Connections {
     pub fn with_via(mut self, via: Via) -> Self {
         self.via.push(via);
         self
+    }
+
+    /// Every way that the environment names.
+    pub fn ways(&self) -> impl Iterator<Item = &Via> {
+        self.via.iter()
     }
 
     /// The way that the environment names for a port of a host.

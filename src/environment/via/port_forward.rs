@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::Portforwarder;
 use serde_json::Value;
 
+use super::channels::{self, Over};
 use super::error::ViaError;
 use super::passage::Tunnel;
 use crate::environment::kubernetes::{KubeCall, KubeError, not_answered};
@@ -32,15 +30,6 @@ pub(in crate::environment) struct Forward {
 /// Takes turns among the pods of a Service.
 static TURN: AtomicUsize = AtomicUsize::new(0);
 
-/// Ends the forward when it is dropped.
-struct Held(Portforwarder);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 pub(super) async fn open(forward: &Forward) -> Result<Tunnel, ViaError> {
     let mut candidates = candidates(forward).await?.into_iter();
     let mut missing = None;
@@ -55,20 +44,26 @@ pub(super) async fn open(forward: &Forward) -> Result<Tunnel, ViaError> {
 }
 
 async fn connect(forward: &Forward, pod: &str, port: u16) -> Result<Tunnel, ViaError> {
-    let pods: Api<Pod> = Api::namespaced(forward.client.clone(), &forward.namespace);
-    let mut forwarder = pods.portforward(pod, &[port]).await.map_err(|error| refused(&error, forward, pod))?;
-    let (Some(stream), Some(trouble)) = (forwarder.take_stream(port), forwarder.take_error(port)) else {
-        return Err(ViaError::Refused { status: 101, said: ": it forwards another port than was asked for".to_owned() });
-    };
+    let path = format!("/api/v1/namespaces/{}/pods/{pod}/portforward?ports={port}", forward.namespace);
+    let request = http::Request::get(path).body(Vec::new());
+    let request = request.map_err(|error| ViaError::Refused { status: 400, said: after_colon(&error.to_string()) })?;
+    let connection = forward.client.connect(request).await.map_err(|error| refused(&error, forward, pod))?;
+    let channels::Port { stream, over, held } = channels::forward(connection.into_stream(), port);
     let pod = pod.to_owned();
-    let trouble = trouble.map(move |said| {
-        let said = said?;
-        let why: String = said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
-        // The node says the same of a port that nobody listens on as of a connection that was reset later, but for these words.
-        let never = ["connection refused", "failed to connect", "failed to dial", "dial tcp", "no such host", "not listening"];
-        Some(if never.iter().any(|sign| why.contains(sign)) { ViaError::PodRefuses { pod, port, why } } else { ViaError::Broken { why } })
+    let trouble = over.map(move |over| match over {
+        Ok(Over::Said(said)) => Some(told(&said, pod, port)),
+        Ok(Over::Lost(why)) => Some(ViaError::Broken { why: format!("the port-forward to pod {pod} ended: {why}") }),
+        Ok(Over::Closed) | Err(_) => None,
     });
-    Ok(Tunnel { stream: Box::new(stream), trouble: trouble.boxed(), held: Box::new(Held(forwarder)) })
+    Ok(Tunnel { stream: Box::new(stream), trouble: trouble.boxed(), held: Box::new(held) })
+}
+
+/// What the node's words mean.
+fn told(said: &str, pod: String, port: u16) -> ViaError {
+    let why: String = said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
+    // The node says the same of a port that nobody listens on as of a connection that was reset later, but for these words.
+    let never = ["connection refused", "failed to connect", "failed to dial", "dial tcp", "no such host", "not listening"];
+    if never.iter().any(|sign| why.contains(sign)) { ViaError::PodRefuses { pod, port, why } } else { ViaError::Broken { why } }
 }
 
 fn refused(error: &kube::Error, forward: &Forward, pod: &str) -> ViaError {

@@ -1,20 +1,19 @@
 //! A way by another machine: OpenSSH's `ssh -W`, with the user's own configuration, keys and known hosts.
 //!
 //! Must not ask anybody for anything (`BatchMode`) and must not take a host key on trust that the user's configuration does not. Invariant: the child,
-//! with all that it started in its process group, is ended when the tunnel is dropped; when this process dies, its input ends and with that itself.
+//! with all that it started in its process group, is ended when the tunnel is dropped, and when this process dies.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::Shared;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr};
 use tokio::sync::{oneshot, watch};
 
 use super::error::ViaError;
+use super::leash;
 use super::passage::Tunnel;
-use crate::environment::exec_plugin::Group;
 use crate::environment::kubernetes::chain;
 
 /// So long after the login, a way is taken for open where this version of `ssh` does not say that it is.
@@ -71,19 +70,10 @@ impl Stage {
 }
 
 pub(super) async fn open(login: &Login) -> Result<Tunnel, ViaError> {
-    let mut child = Command::new("ssh")
-        .args(login.arguments())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => ViaError::NoSsh,
-            _ => ViaError::SshNotStarted { why: chain(&error) },
-        })?;
-    let group = Group::of(&child);
+    let (mut child, leash) = leash::start("ssh", &login.arguments()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => ViaError::NoSsh,
+        _ => ViaError::SshNotStarted { why: chain(&error) },
+    })?;
     let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
         return Err(ViaError::SshNotStarted { why: "it has no pipes".to_owned() });
     };
@@ -96,7 +86,7 @@ pub(super) async fn open(login: &Login) -> Result<Tunnel, ViaError> {
         () = is_open(&mut told) => {}
     }
     let stream = tokio::io::join(stdout, stdin);
-    Ok(Tunnel { stream: Box::new(stream), trouble: ended.map(Some).boxed(), held: Box::new(group) })
+    Ok(Tunnel { stream: Box::new(stream), trouble: ended.map(Some).boxed(), held: Box::new(leash) })
 }
 
 /// Ready when the way is open; never, where it ended before.

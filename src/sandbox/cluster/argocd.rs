@@ -83,7 +83,7 @@ fn mark(store: &mut Store) -> Vec<Value> {
     let scalers = [Resource::HorizontalPodAutoscalers, Resource::ScaledObjects];
     let scaled = scalers.into_iter().any(|resource| store.list(resource, None).next().is_some());
     let mut said = Vec::new();
-    for resource in [Resource::Deployments, Resource::HorizontalPodAutoscalers, Resource::Services] {
+    for resource in [Resource::Deployments, Resource::HorizontalPodAutoscalers, Resource::ScaledObjects, Resource::Services] {
         // As the API serves it: `1000m` is written as `1`.
         let all: Vec<Value> = store.list(resource, Some("production")).map(|entry| admit::as_served(resource, &entry.object)).collect();
         for mut object in all {

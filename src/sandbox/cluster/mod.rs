@@ -71,7 +71,8 @@ pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Aut
     let applier = if memory.argocd.is_installed() { "argocd-controller" } else { "kubectl-client-side-apply" };
     managed_fields::claim_all(&mut store, applier, &created);
     let faults = super::fault::FaultSet::default();
-    while let Some(due) = controller::reconcile(&mut store, &mut memory, &faults, Load::default(), past).due {
+    let traffic = super::traffic::Traffic::default();
+    while let Some(due) = controller::reconcile(&mut store, &mut memory, &faults, Load::default(), &traffic, past).due {
         past.now = due.max(past.now + 1);
         if past.now > now {
             break;

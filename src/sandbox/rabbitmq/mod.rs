@@ -123,7 +123,7 @@ fn check(nodes: &[Node]) -> Result<Value, Failure> {
     let answers = running.first().is_some_and(|node| online.contains(&node.name));
     if answers && online.len() <= members.len() / 2 + 1 {
         let reason = "There are quorum queues that would lose their quorum if the target node is shut down";
-        let queue = json!({ "name": queues::PURCHASES, "readable_name": "queue 'ticket-purchases' in vhost '/'", "type": "rabbit_quorum_queue", "virtual_host": "/" });
+        let queue = json!({ "name": super::traffic::PURCHASES, "readable_name": "queue 'ticket-purchases' in vhost '/'", "type": "rabbit_quorum_queue", "virtual_host": "/" });
         return Err((503, json!({ "status": "failed", "reason": reason, "queues": [queue] })));
     }
     Ok(json!({ "status": "ok" }))

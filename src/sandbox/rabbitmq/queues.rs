@@ -8,11 +8,9 @@ use serde_json::{Value, json};
 use super::cluster::{self, Node};
 use super::{Failure, failure, only};
 use crate::sandbox::call::Call;
-use crate::sandbox::traffic;
+use crate::sandbox::traffic::{self, PURCHASES};
 use crate::sandbox::world::World;
 
-/// The queue of the scaling procedure.
-pub(super) const PURCHASES: &str = "ticket-purchases";
 /// Over how long rates are averaged, in seconds.
 const AVERAGED: f64 = 5.0;
 /// As many as the API gives at once.

@@ -8,7 +8,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Socket, variable};
+use super::{Socket, farewell, variable};
 use crate::sandbox::call::Call;
 use crate::sandbox::cluster::status_error::ApiError;
 use crate::sandbox::cluster::store::text;
@@ -181,7 +181,7 @@ pub(super) async fn serve(mut socket: Socket, command: Command, protocol: &'stat
         return;
     }
     if socket.send(frame(STATUS, status.to_string().as_bytes())).await.is_ok() {
-        let _closed = socket.close(None).await;
+        let _closed = socket.close(Some(farewell())).await;
         // The client closes in its turn.
         while let Some(Ok(_)) = socket.next().await {}
     }

@@ -18,7 +18,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::call::Call;
 use super::cluster::accounts::User;
@@ -180,6 +181,11 @@ fn begin<F: Future<Output = ()> + Send + 'static>(
             () = platform.stopping() => {}
         }
     });
+}
+
+/// The farewell of a stream that has come to its end: kubectl takes one without a code for a connection that broke.
+fn farewell() -> CloseFrame {
+    CloseFrame { code: CloseCode::Normal, reason: "".into() }
 }
 
 /// The value of an environment variable of a Pod's container.

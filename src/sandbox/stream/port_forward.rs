@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Socket;
+use super::{Socket, farewell};
 use crate::sandbox::call::Call;
 use crate::sandbox::cluster::pod_proxy;
 use crate::sandbox::cluster::status_error::ApiError;
@@ -112,7 +112,7 @@ pub(super) async fn serve(socket: Socket, platform: Arc<Platform>, place: (Strin
             },
         }
     }
-    let _closed = to_client.send(Message::Close(None)).await;
+    let _closed = to_client.send(Message::Close(Some(farewell()))).await;
 }
 
 fn frame(channel: u8, bytes: &[u8]) -> Message {

@@ -62,6 +62,29 @@ async fn what_is_paused_ignored_or_frozen_is_left_alone() {
 }
 
 #[tokio::test]
+async fn beside_keda_it_owns_the_scaled_object_and_leaves_kedas_own_autoscaler_alone() {
+    let sandbox = Sandbox::with(Options { autoscaler: Autoscaler::Keda, ..healing() }).await;
+    let kind = |group: &str, version: &str, name: &str, plural: &str| {
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, name), plural)
+    };
+    let of = |kind: &ApiResource| Api::<DynamicObject>::namespaced_with(sandbox.client.clone(), "production", kind);
+    let scaled = of(&kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"));
+    let hpas = of(&kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"));
+    let floor = || async { scaled.get("ticket-service-scaler").await.unwrap().data["spec"]["minReplicaCount"].clone() };
+    eventually("KEDA has made its autoscaler", || async { hpas.get_opt("keda-hpa-ticket-service-scaler").await.unwrap().is_some() }).await;
+    assert_eq!(application(&sandbox).await["status"]["sync"]["status"], "Synced");
+    let change = Patch::Merge(json!({ "spec": { "minReplicaCount": 5 } }));
+    scaled.patch("ticket-service-scaler", &PatchParams::default(), &change).await.unwrap();
+    eventually("it is out of sync", || async { application(&sandbox).await["status"]["sync"]["status"] == "OutOfSync" }).await;
+    eventually("the floor is put back", || async { floor().await == 2 }).await;
+    eventually("it is synced, and stays so", || async { application(&sandbox).await["status"]["sync"]["status"] == "Synced" }).await;
+    // KEDA's own is as KEDA makes it, whoever owns the ScaledObject.
+    let listed = application(&sandbox).await["status"]["resources"].clone();
+    let kinds: Vec<&str> = listed.as_array().unwrap().iter().filter_map(|one| one["kind"].as_str()).collect();
+    assert!(kinds.contains(&"ScaledObject") && !kinds.contains(&"HorizontalPodAutoscaler"), "{kinds:?}");
+}
+
+#[tokio::test]
 async fn it_survives_a_restart_and_a_reset_and_heals_what_was_changed_before() {
     let sandbox = Sandbox::with(Options { autoscaler: Autoscaler::Cpu, speed: 1.0, ..healing() }).await;
     sandbox.fault(&["change", "production/hpa/ticket-service-hpa", "spec.minReplicas", "6"]).await;

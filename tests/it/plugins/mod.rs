@@ -5,6 +5,7 @@ mod hostile;
 mod page;
 mod runs;
 mod secrets;
+mod ways;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -27,6 +27,8 @@ use crate::ports::action::Context;
 
 /// The key under which a reading keeps what is foretold, and an intent's note what is told of it.
 pub(in crate::actions::kubernetes) const ARGOCD: &str = "argocd";
+/// How many replicas a workload has.
+pub(in crate::actions::kubernetes) const REPLICAS: &str = "spec.replicas";
 /// Who Argo CD is to the API server, where it applies server-side.
 const APPLIER: &str = "argocd-controller";
 /// What `kubectl apply`, and Argo CD like it, applied last.
@@ -158,6 +160,26 @@ pub(in crate::actions::kubernetes) async fn foretell<'f>(
         return Ok(json!(foretold));
     }
     Ok(Value::Null)
+}
+
+/// Whether the repository is known to say how many replicas a workload has. Under an autoscaler it should not.
+pub(super) fn names_replicas(workload: &Value) -> bool {
+    match Named::of(workload, true) {
+        Named::Unknown => false,
+        named => REPLICAS.parse().is_ok_and(|replicas| !named.lacks(&replicas)),
+    }
+}
+
+/// The same of the replicas of a workload under an autoscaler, which a change of that one moves; null where the repository is not known to name them.
+///
+/// # Errors
+/// As for [`foretell`].
+pub(in crate::actions::kubernetes) async fn foretell_pods(
+    api: &Api,
+    target: Option<&TargetSpec>,
+    workload: Thing<'_>,
+) -> Result<Value, Failure> {
+    if names_replicas(workload.object) { foretell(api, target, workload, [REPLICAS]).await } else { Ok(Value::Null) }
 }
 
 fn of_application<'f>(

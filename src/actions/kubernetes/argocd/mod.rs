@@ -17,7 +17,7 @@ mod sync_window;
 mod tracking;
 mod window;
 
-pub(super) use self::foretold::{ARGOCD, foretell, judge, tell};
+pub(super) use self::foretold::{ARGOCD, REPLICAS, foretell, foretell_pods, judge, tell};
 pub(super) use self::tracking::Thing;
 
 use std::sync::Arc;

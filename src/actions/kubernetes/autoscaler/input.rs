@@ -3,15 +3,15 @@
 //! Must not ask anything. Invariant: what no autoscaler can be is refused with both values named, before anything is sent.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::state::Observed;
 use crate::actions::kubernetes::horizontal::{self, CEILING, FLOOR};
 use crate::actions::kubernetes::namespace;
 use crate::actions::kubernetes::scaler;
-use crate::actions::kubernetes::workload::{Kind, Workload, is_name};
-use crate::actions::support::{DurationText, parse, whole};
+use crate::actions::kubernetes::workload::{Workload, is_name};
+use crate::actions::support::{DurationText, maybe_whole, parse};
 use crate::model::duration::Span;
 use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
@@ -73,12 +73,6 @@ struct Utilisation {
     memory: Option<i32>,
 }
 
-fn maybe_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
-    #[derive(Deserialize)]
-    struct Whole(#[serde(deserialize_with = "whole")] i32);
-    Ok(Option::<Whole>::deserialize(deserializer)?.map(|number| number.0))
-}
-
 impl Input {
     pub(super) fn of(inputs: &Inputs, target: Option<&TargetSpec>) -> Result<(Self, String), Failure> {
         let input: Self = parse(NAME, inputs)?;
@@ -115,13 +109,8 @@ impl Input {
 
     /// A new autoscaler.
     pub(super) fn manifest(&self, namespace: &str) -> Value {
-        let kind = match self.workload.kind {
-            Kind::Deployment => "Deployment",
-            Kind::StatefulSet => "StatefulSet",
-            Kind::ReplicaSet => "ReplicaSet",
-        };
         let mut spec = Map::new();
-        spec.insert("scaleTargetRef".to_owned(), json!({ "apiVersion": "apps/v1", "kind": kind, "name": self.workload.name }));
+        spec.insert("scaleTargetRef".to_owned(), self.workload.reference());
         spec.insert("minReplicas".to_owned(), json!(1));
         for (field, value) in self.fields() {
             spec.insert(field.trim_start_matches("spec.").to_owned(), value);
@@ -137,8 +126,9 @@ impl Input {
     /// Why this cannot be had from what is there.
     pub(super) fn refusal(&self, observed: &Observed) -> Option<Failure> {
         let Self { name, workload, .. } = self;
-        let namespace = &observed.namespace;
-        if observed.replicas.is_none() {
+        let there = &observed.there;
+        let namespace = &there.namespace;
+        if there.replicas.is_none() {
             let message = format!("there is no {workload} in namespace {namespace} for the autoscaler {name} to scale");
             return Some(Failure::permanent(message).hint("check the name, the namespace and the environment"));
         }
@@ -148,26 +138,26 @@ impl Input {
         if let Some(scaled_object) = &observed.keda {
             return Some(scaler::of_keda(name, workload, scaled_object));
         }
-        if let (Some(scales), false) = (&observed.scales, observed.ours) {
+        if let (Some(scales), false) = (&there.scales, there.ours) {
             return Some(
                 Failure::permanent(format!("the autoscaler {name} in namespace {namespace} scales {scales}, not {workload}"))
                     .hint("give the autoscaler another name, or name the workload that it scales"),
             );
         }
-        if !observed.others.is_empty() {
-            let others = observed.others.join(", ");
+        if !there.others.is_empty() {
+            let others = there.others.join(", ");
             return Some(
                 Failure::permanent(format!("{workload} has another autoscaler already, {others}: two on one workload fight each other"))
-                    .hint(format!("change that one (`name: {}`), or delete it first", observed.others.first().map_or("", String::as_str))),
+                    .hint(format!("change that one (`name: {}`), or delete it first", there.others.first().map_or("", String::as_str))),
             );
         }
-        let floor = self.min.map_or(observed.min.unwrap_or(1), i64::from);
+        let floor = self.min.map_or(there.min.unwrap_or(1), i64::from);
         if floor < 1 {
             let message =
                 format!("the floor of {name} cannot be {floor}: 0 needs the cluster's feature HPAScaleToZero and a metric from outside");
             return Some(Failure::permanent(message).hint("the lowest floor is 1"));
         }
-        let Some(ceiling) = self.max.map(i64::from).or(observed.max) else {
+        let Some(ceiling) = self.max.map(i64::from).or(there.max) else {
             return Some(
                 Failure::permanent(format!("there is no autoscaler {name} yet, and a new one needs `max`"))
                     .hint("say how many pods it may start at most"),
@@ -179,7 +169,7 @@ impl Input {
         }
         let metrics = self.metrics();
         let none = metrics.as_ref().is_some_and(|metrics| metrics.as_array().is_none_or(Vec::is_empty));
-        if none || (metrics.is_none() && !observed.exists) {
+        if none || (metrics.is_none() && !there.exists) {
             return Some(
                 Failure::permanent(format!("the autoscaler {name} has no metric to go by")).hint("`metrics: { cpu: 70 }`, for instance"),
             );

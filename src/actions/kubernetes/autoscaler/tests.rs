@@ -1,9 +1,15 @@
 //! `k8s.autoscaler` against a stand-in API server.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::actions::kubernetes::created::MARK;
 use crate::actions::kubernetes::stand_in::objects::{Fault, Objects};
 use crate::actions::trial;
+use crate::model::change::Swap;
+use crate::model::intent::Intent;
+use crate::model::outcome::{Applied, Followed, Verdict};
+use crate::ports::action::Action;
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/production/deployments/ticket-service";
 const HPA: &str = "/apis/autoscaling/v2/namespaces/production/horizontalpodautoscalers/ticket-service-hpa";

@@ -4,7 +4,7 @@
 //! instead.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::state::Observed;
@@ -12,8 +12,8 @@ use super::triggers::{self, Trigger};
 use crate::actions::kubernetes::namespace;
 use crate::actions::kubernetes::scaled_object::{CEILING, DEFAULT_CEILING, FLOOR, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN};
 use crate::actions::kubernetes::scaler;
-use crate::actions::kubernetes::workload::{Kind, Workload, is_name};
-use crate::actions::support::{DurationText, parse, whole};
+use crate::actions::kubernetes::workload::{Workload, is_name};
+use crate::actions::support::{DurationText, maybe_whole, parse};
 use crate::model::duration::Span;
 use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
@@ -63,12 +63,6 @@ pub(super) struct Input {
     /// How long a rollback waits for KEDA and the pods to follow; `10m` where it is left out.
     #[schemars(with = "Option<DurationText>")]
     pub(super) settle: Option<Span>,
-}
-
-fn maybe_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
-    #[derive(Deserialize)]
-    struct Whole(#[serde(deserialize_with = "whole")] i32);
-    Ok(Option::<Whole>::deserialize(deserializer)?.map(|number| number.0))
 }
 
 /// The field of an annotation.
@@ -139,11 +133,6 @@ impl Input {
 
     /// A new ScaledObject. Deleted, it gives the workload the replicas back that it had before.
     pub(super) fn manifest(&self, namespace: &str) -> Value {
-        let kind = match self.workload.kind {
-            Kind::Deployment => "Deployment",
-            Kind::StatefulSet => "StatefulSet",
-            Kind::ReplicaSet => "ReplicaSet",
-        };
         let mut annotations = Map::new();
         let pauses = [
             (PAUSED, (self.paused == Some(true)).then(|| "true".to_owned())),
@@ -164,7 +153,7 @@ impl Input {
             "kind": "ScaledObject",
             "metadata": { "name": self.name, "namespace": namespace, "annotations": annotations },
             "spec": {
-                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": kind, "name": self.workload.name },
+                "scaleTargetRef": self.workload.reference(),
                 "minReplicaCount": self.min,
                 "maxReplicaCount": self.max,
                 "advanced": advanced,
@@ -176,21 +165,28 @@ impl Input {
     /// Why this cannot be had from what is there.
     pub(super) fn refusal(&self, observed: &Observed) -> Option<Failure> {
         let Self { name, workload, .. } = self;
-        let namespace = &observed.namespace;
+        let there = &observed.there;
+        let namespace = &there.namespace;
         let place = format!("{workload} in namespace {namespace}");
-        if observed.replicas.is_none() {
+        if there.replicas.is_none() {
             return Some(
                 Failure::permanent(format!("there is no {place} for the ScaledObject {name} to scale"))
                     .hint("check the name, the namespace and the environment"),
             );
         }
-        if let (Some(scales), false) = (&observed.scales, observed.ours) {
+        if let (Some(scales), false) = (&there.scales, there.ours) {
             return Some(
                 Failure::permanent(format!("the ScaledObject {name} in namespace {namespace} scales {scales}, not {workload}"))
                     .hint("give the ScaledObject another name, or name the workload that it scales"),
             );
         }
-        if let Some(other) = observed.others.first() {
+        if observed.leaving {
+            return Some(
+                Failure::transient(format!("the ScaledObject {name} in namespace {namespace} is being deleted"))
+                    .hint("wait until KEDA's operator has let it go (`kubectl get scaledobject`), then `runsheet retry`"),
+            );
+        }
+        if let Some(other) = there.others.first() {
             return Some(
                 Failure::permanent(format!("{place} has another ScaledObject already, {other}: two on one workload fight each other"))
                     .hint(format!("change that one (`name: {other}`), or delete it first")),
@@ -203,8 +199,8 @@ impl Input {
     }
 
     fn limits(&self, observed: &Observed) -> Option<Failure> {
-        let name = &self.name;
-        if !observed.exists {
+        let (name, there) = (&self.name, &observed.there);
+        if !there.exists {
             let missing = [("triggers", self.triggers.is_none()), ("min", self.min.is_none()), ("max", self.max.is_none())];
             if let Some((input, _)) = missing.iter().find(|(_, missing)| *missing) {
                 let why = match *input {
@@ -215,14 +211,14 @@ impl Input {
                 return Some(
                     Failure::permanent(format!(
                         "there is no ScaledObject {name} in namespace {}, and a new one needs `{input}`",
-                        observed.namespace
+                        there.namespace
                     ))
                     .hint(format!("give `{input}` ({why}); or check the name, the namespace and the environment")),
                 );
             }
         }
-        let floor = self.min.map_or(observed.min.unwrap_or(0), i64::from);
-        let ceiling = self.max.map_or(observed.max.unwrap_or(DEFAULT_CEILING), i64::from);
+        let floor = self.min.map_or(there.min.unwrap_or(0), i64::from);
+        let ceiling = self.max.map_or(there.max.unwrap_or(DEFAULT_CEILING), i64::from);
         if floor < 0 || ceiling < 1 {
             return Some(
                 Failure::permanent(format!("{name} cannot have a floor of {floor} and a maximum of {ceiling}"))
@@ -233,7 +229,7 @@ impl Input {
             let message = format!("the floor of {name} would be {floor} and its maximum {ceiling}: it can never meet both");
             return Some(Failure::permanent(message).hint("lower `min` or raise `max`"));
         }
-        if let Some(idle) = observed.idle.filter(|idle| *idle >= floor) {
+        if let Some(idle) = there.idle.filter(|idle| *idle >= floor) {
             let message = format!(
                 "{name} goes down to {idle} pods while no trigger is active (`idleReplicaCount`), and a floor of {floor} is not above that"
             );
@@ -258,7 +254,7 @@ impl Input {
         if let Some(failure) = triggers::refusal(triggers) {
             return Some(failure);
         }
-        let floor = self.min.map_or(observed.min.unwrap_or(0), i64::from);
+        let floor = self.min.map_or(observed.there.min.unwrap_or(0), i64::from);
         if floor == 0 && triggers.iter().all(Trigger::of_resources) {
             return Some(
                 Failure::permanent(format!(
@@ -270,7 +266,9 @@ impl Input {
         }
         let resources = triggers.iter().filter(|trigger| trigger.of_resources()).map(|trigger| trigger.kind.as_str());
         for resource in resources {
-            if let Some(container) = observed.without_requests.iter().find_map(|missing| missing.strip_suffix(&format!(": {resource}"))) {
+            if let Some(container) =
+                observed.there.without_requests.iter().find_map(|missing| missing.strip_suffix(&format!(": {resource}")))
+            {
                 return Some(
                     Failure::permanent(format!(
                         "the container {container} of {} has no request for {resource}, which its use is measured by",
@@ -283,7 +281,8 @@ impl Input {
         if let Some(variable) = observed.missing_variables.first() {
             return Some(
                 Failure::permanent(format!(
-                    "a trigger is to be read from the variable {variable}, and the first container of {} has none of that name",
+                    "a trigger is to be read from the variable {variable}, and {} of {} has none of that name",
+                    observed.read_from.as_ref().map_or_else(|| "the first container".to_owned(), |name| format!("the container {name}")),
                     self.workload
                 ))
                 .hint("KEDA reads the container's own variables: set it there (`k8s.set_env`), or use an `authenticationRef`"),

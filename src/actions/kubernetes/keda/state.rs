@@ -2,73 +2,50 @@
 //!
 //! Must not change anything: the server is asked by a dry run. Invariant: what is refused is refused before the dry run.
 
-use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::input::{Input, annotation};
-use crate::actions::kubernetes::api::{Api, asked};
+use crate::actions::kubernetes::api::Api;
 use crate::actions::kubernetes::created;
 use crate::actions::kubernetes::field_path::FieldPath;
 use crate::actions::kubernetes::horizontal;
 use crate::actions::kubernetes::scaled_object::{self, CEILING, FLOOR, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, ScaledObject};
-use crate::actions::kubernetes::swap_fields::{apply, uid_of, with_manager};
-use crate::actions::kubernetes::workload_state::WorkloadState;
+use crate::actions::kubernetes::scaler_step::There;
+use crate::actions::kubernetes::swap_fields::{dry_run, uid_of};
 use crate::actions::support::redacted;
 use crate::model::outcome::Failure;
+use crate::model::run::TargetSpec;
 
 /// What was observed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Observed {
-    pub(super) name: String,
-    pub(super) namespace: String,
-    /// Whether the ScaledObject is there.
-    pub(super) exists: bool,
-    /// Its uid.
-    pub(super) uid: Value,
-    /// Its floor, KEDA's default where it has none; null where it is not there.
-    pub(super) min: Option<i64>,
-    /// Its maximum, KEDA's default where it has none; null where it is not there.
-    pub(super) max: Option<i64>,
-    pub(super) idle: Option<i64>,
+    #[serde(flatten)]
+    pub(super) there: There,
     /// The annotation that pauses it, with its value.
     pub(super) paused: Option<String>,
     /// Whether it only grows.
     pub(super) only_grows: bool,
+    /// Whether it is being deleted.
+    pub(super) leaving: bool,
     /// The name of KEDA's own HPA.
     pub(super) hpa: Option<String>,
     /// Whether that is there.
     pub(super) hpa_exists: bool,
-    pub(super) current: i64,
-    pub(super) desired: i64,
     /// Whether KEDA says that it can work with it: its condition `Ready`.
     pub(super) ready: Option<bool>,
-    /// Why it does not come down, in words.
-    pub(super) holds: Option<String>,
     pub(super) triggers: Value,
     /// `spec.advanced`
     pub(super) advanced: Value,
     /// What each field is that may be changed, by its name; null where it is not there.
     pub(super) fields: Value,
-    /// What it scales: `Deployment/x`.
-    pub(super) scales: Option<String>,
-    /// Whether that is the step's workload.
-    pub(super) ours: bool,
-    /// Other ScaledObjects of the workload.
-    pub(super) others: Vec<String>,
     /// HPAs of the workload that are not this one's.
     pub(super) hpas: Vec<String>,
-    /// The workload's replicas; null where there is no such workload.
-    pub(super) replicas: Option<i64>,
-    /// The workload's pods.
-    pub(super) selector: String,
-    /// Containers without a request: `app: memory`.
-    pub(super) without_requests: Vec<String>,
-    /// Variables that a trigger is to be read from, and that the first container has not.
+    /// The container whose variables KEDA reads; the first where it is null.
+    pub(super) read_from: Option<String>,
+    /// Variables that a trigger is to be read from, and that this container has not.
     pub(super) missing_variables: Vec<String>,
-    /// What the server makes of what is wanted: the whole object where it is to be created, its fields by name where it is there.
-    pub(super) wanted: Value,
 }
 
 impl Observed {
@@ -84,30 +61,15 @@ impl Observed {
 }
 
 /// Reads it all.
-pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result<Observed, Failure> {
+pub(super) async fn observe(api: &Api, input: &Input, namespace: &str, target: Option<&TargetSpec>) -> Result<Observed, Failure> {
     let workload = &input.workload;
-    let gone = asked("get", workload.kind.plural(), workload, namespace);
-    let read = match api.get(&workload.path(namespace)).await {
-        Ok(object) => Some(object),
-        Err(trouble) if trouble.is_gone() => None,
-        Err(trouble) => return Err(trouble.failure(gone)),
-    };
-    let state = match &read {
-        Some(object) => Some(WorkloadState::of(object).map_err(|trouble| trouble.failure(gone))?),
-        None => None,
-    };
+    let (mut there, read) = There::of(api, workload, namespace, &input.name).await?;
     let scaled = scaled_object::list(api, namespace).await?;
     let hpas = horizontal::list(api, namespace).await?;
     let own = scaled.iter().find(|one| one.name == input.name);
     let ours = |hpa: &&horizontal::Horizontal| own.is_some_and(|own| own.owns(hpa));
-    let mut observed = Observed {
-        name: input.name.clone(),
-        namespace: namespace.to_owned(),
-        others: scaled.iter().filter(|one| one.name != input.name && one.scales(workload)).map(|one| one.name.clone()).collect(),
-        replicas: state.as_ref().map(|state| state.replicas),
-        selector: state.map(|state| state.selector).unwrap_or_default(),
-        ..Observed::default()
-    };
+    there.others = scaled.iter().filter(|one| one.name != input.name && one.scales(workload)).map(|one| one.name.clone()).collect();
+    let mut observed = Observed { there, ..Observed::default() };
     // The HPA of another ScaledObject goes by that one's name.
     let stray = |hpa: &&horizontal::Horizontal| hpa.scales(workload) && !scaled.iter().any(|one| one.owns(hpa));
     observed.hpas = hpas.iter().filter(stray).map(|hpa| hpa.name.clone()).collect();
@@ -117,6 +79,9 @@ pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result
     if let Some(object) = &read {
         look_at_containers(&mut observed, input, object);
     }
+    let fields: Vec<String> = input.fields(&observed).into_iter().map(|(field, ..)| field).collect();
+    let thing = own.map(ScaledObject::thing);
+    observed.there.foretell(api, target, thing, fields.iter().map(String::as_str), read.as_ref()).await?;
     if let Some(triggers) = input.triggers()
         && redacted(&*api.log, triggers.clone()) != triggers
     {
@@ -127,7 +92,7 @@ pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result
         .hint("name the variable of the container that holds it (`hostFromEnv`), or a TriggerAuthentication (`authenticationRef`)"));
     }
     if input.refusal(&observed).is_none() {
-        observed.wanted = match own {
+        observed.there.wanted = match own {
             Some(one) => changed(api, input, &observed, one).await?,
             None => created::dry_run(api, &scaled_object::place(namespace, &input.name), input.manifest(namespace)).await?,
         };
@@ -137,18 +102,21 @@ pub(super) async fn observe(api: &Api, input: &Input, namespace: &str) -> Result
 
 /// What there is to say of the one that is there.
 fn fill(observed: &mut Observed, input: &Input, one: &ScaledObject, hpa: Option<&horizontal::Horizontal>) {
-    observed.exists = true;
-    observed.uid = uid_of(&one.object);
-    (observed.min, observed.max, observed.idle) = (Some(one.min), Some(one.max), one.idle());
+    let there = &mut observed.there;
+    there.exists = true;
+    there.uid = uid_of(&one.object);
+    (there.min, there.max, there.idle) = (Some(one.min), Some(one.max), one.idle());
+    (there.current, there.desired) = hpa.map_or((0, 0), |hpa| (hpa.current, hpa.desired));
+    there.holds = Some(scaled_object::what_holds(one, hpa));
+    there.scales = Some(one.scaled());
+    there.ours = one.scales(&input.workload);
     (observed.paused, observed.only_grows) = (one.paused(), one.only_grows());
+    observed.leaving = !one.object["metadata"]["deletionTimestamp"].is_null();
     (observed.hpa, observed.hpa_exists) = (Some(one.hpa()), hpa.is_some());
-    (observed.current, observed.desired) = hpa.map_or((0, 0), |hpa| (hpa.current, hpa.desired));
     observed.ready = one.condition("Ready").map(|condition| condition["status"] == "True");
-    observed.holds = Some(scaled_object::what_holds(one, hpa));
+    observed.read_from = one.read_from().map(str::to_owned);
     observed.triggers = one.object["spec"]["triggers"].clone();
     observed.advanced = one.object["spec"]["advanced"].clone();
-    observed.scales = Some(one.scaled());
-    observed.ours = one.scales(&input.workload);
     let (behavior, _) = observed.behavior_field(Value::Null);
     let names = [FLOOR.to_owned(), CEILING.to_owned(), "spec.triggers".to_owned(), behavior];
     let annotations = [PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN].map(annotation);
@@ -168,12 +136,15 @@ fn look_at_containers(observed: &mut Observed, input: &Input, workload: &Value) 
         for resource in ["cpu", "memory"] {
             let has = |part: &str| !container["resources"][part][resource].is_null();
             if !has("requests") && !has("limits") {
-                observed.without_requests.push(format!("{name}: {resource}"));
+                observed.there.without_requests.push(format!("{name}: {resource}"));
             }
         }
     }
     // What a container takes from elsewhere as a whole cannot be told here.
-    let Some(first) = containers.first().filter(|first| first["envFrom"].as_array().is_none_or(Vec::is_empty)) else { return };
+    let read_from = |container: &&Value| observed.read_from.as_ref().is_none_or(|name| container["name"] == name.as_str());
+    let Some(first) = containers.iter().find(read_from).filter(|first| first["envFrom"].as_array().is_none_or(Vec::is_empty)) else {
+        return;
+    };
     let has = |variable: &String| first["env"].as_array().is_some_and(|env| env.iter().any(|one| one["name"] == variable.as_str()));
     observed.missing_variables = input.variables().into_iter().filter(|variable| !has(variable)).collect();
 }
@@ -185,22 +156,9 @@ async fn changed(api: &Api, input: &Input, observed: &Observed, one: &ScaledObje
         .into_iter()
         .map(|(field, _, value)| field.parse().map(|path| (path, value)).map_err(|error| Failure::permanent(format!("{error}"))))
         .collect::<Result<_, _>>()?;
-    let (mut patched, mut patch) = (one.object.clone(), Vec::new());
-    for (path, value) in &fields {
-        patch.extend(path.swap(&patched, value).into_iter().filter(|operation| operation["op"] != "test"));
-        apply(&mut patched, path, value);
-    }
+    let place = scaled_object::place(&observed.there.namespace, &one.name);
+    let made = dry_run(api, &place, &one.object, &fields).await?;
     let mut wanted = json!({});
-    let made = if patch.is_empty() {
-        patched
-    } else {
-        let place = scaled_object::place(&observed.namespace, &one.name);
-        let path = format!("{}&dryRun=All", with_manager(&place.path));
-        match api.write(Method::PATCH, path, "application/json-patch+json", json!(patch)).await {
-            Ok(object) => object,
-            Err(trouble) => return Err(trouble.failure(place.asked("patch"))),
-        }
-    };
     for (path, _) in &fields {
         wanted[path.to_string()] = path.get(&made);
     }

@@ -1,11 +1,15 @@
 //! `k8s.keda` against a stand-in API server.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::actions::kubernetes::created::MARK;
 use crate::actions::kubernetes::scaled_object::testing::{KEDA, TICKETS, hpa, tickets};
 use crate::actions::kubernetes::scaled_object::{PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN};
 use crate::actions::kubernetes::stand_in::objects::{Fault, Objects};
 use crate::actions::trial;
+use crate::model::outcome::{Applied, Followed, Verdict};
+use crate::ports::action::Action;
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/production/deployments/ticket-service";
 const HPA: &str = "/apis/autoscaling/v2/namespaces/production/horizontalpodautoscalers/keda-hpa-tickets";
@@ -273,6 +277,98 @@ async fn what_is_taken_back_is_followed_or_what_holds_it_is_named() {
     objects.put(DEPLOYMENT, deployment(6));
     let Followed::No { holds } = action.followed(&cx, &intent).await.unwrap() else { panic!() };
     assert!(holds.contains("stays at 6 replicas where 2 were wanted before"), "{holds}");
+}
+
+#[tokio::test]
+async fn what_argo_cd_would_put_back_is_refused_before_anything_is_changed() {
+    const SHOP: &str = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop";
+    let application = |policy: Value| json!({ "metadata": { "name": "shop", "namespace": "argocd" }, "spec": { "syncPolicy": policy }, "status": { "sync": { "status": "Synced" } } });
+    let heals = application(json!({ "automated": { "selfHeal": true } }));
+    let owned = |mut object: Value, id: &str, applied: Value| {
+        object["metadata"]["namespace"] = json!("production");
+        object["metadata"]["annotations"] = json!({
+            "argocd.argoproj.io/tracking-id": format!("shop:{id}"), "kubectl.kubernetes.io/last-applied-configuration": applied.to_string(),
+        });
+        object
+    };
+    let scaled = owned(
+        tickets(2, 20),
+        "keda.sh/ScaledObject:production/tickets",
+        json!({ "spec": { "minReplicaCount": 2, "maxReplicaCount": 20 } }),
+    );
+    let workload = |applied: Value| {
+        let mut object = owned(deployment(2), "apps/Deployment:production/ticket-service", applied);
+        (object["apiVersion"], object["kind"]) = (json!("apps/v1"), json!("Deployment"));
+        object
+    };
+
+    let (objects, action, cx, log) = stage(&[(TICKETS, scaled), (HPA, hpa(2, 20, 2, "0")), (SHOP, heals.clone())]).await;
+    let message = refused(&action, &cx, &inputs(json!({ "min": 8 }))).await;
+    assert!(
+        message
+            .starts_with("spec.minReplicaCount of production/scaledobject.keda.sh/tickets belongs to the Argo CD Application argocd/shop"),
+        "{message}"
+    );
+    // What the repository says nothing of stays.
+    let intent = trial::planned(&action, &cx, &inputs(json!({ "paused_scale_in": true }))).await;
+    assert_eq!(intent.changes.len(), 1);
+    objects.put(SHOP, application(json!({ "automated": {} })));
+    let changing = inputs(json!({ "min": 8 }));
+    let intent = trial::planned(&action, &cx, &changing).await;
+    assert!(matches!(action.apply(&cx, &changing, &intent).await, Applied::Applied { .. }));
+    let lines = log.lines.lock().unwrap().clone();
+    assert!(lines.iter().any(|line| line.contains("the next commit puts spec.minReplicaCount")), "{lines:?}");
+
+    // One that is created sets the replicas that the repository names, and so does a floor.
+    let (objects, action, cx, _) = stage(&[(SHOP, heals)]).await;
+    objects.put(DEPLOYMENT, workload(json!({ "spec": { "replicas": 2 } })));
+    let told = "spec.replicas of production/deployment/ticket-service belongs to the Argo CD Application argocd/shop";
+    let message = refused(&action, &cx, &new_one()).await;
+    assert!(message.starts_with(told), "{message}");
+    objects.put(TICKETS, tickets(2, 20));
+    let message = refused(&action, &cx, &inputs(json!({ "min": 8 }))).await;
+    assert!(message.starts_with(told), "{message}");
+    objects.put(DEPLOYMENT, workload(json!({ "spec": {} })));
+    assert_eq!(trial::planned(&action, &cx, &inputs(json!({ "min": 8 }))).await.changes.len(), 1, "the repository leaves them to KEDA");
+    assert_eq!(objects.writes(), 0);
+}
+
+#[tokio::test]
+async fn one_that_is_being_deleted_is_waited_for_and_one_that_sleeps_may_have_no_pod() {
+    let mut leaving = tickets(2, 20);
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (objects, action, cx, _) = stage(&[(TICKETS, leaving)]).await;
+    let prior = action.observe(&cx, &inputs(json!({ "min": 8 }))).await.unwrap();
+    let failure = action.plan(&cx, &inputs(json!({ "min": 8 })), &prior, &Rollback::Auto).unwrap_err();
+    assert!(failure.transient && failure.message.contains("is being deleted"), "{failure}");
+
+    let mut sleeps = tickets(2, 20);
+    sleeps["spec"]["idleReplicaCount"] = json!(0);
+    objects.put(TICKETS, sleeps);
+    objects.put(HPA, hpa(2, 20, 2, "0"));
+    let intent = trial::planned(&action, &cx, &inputs(json!({ "min": 8 }))).await;
+    assert_eq!(action.followed(&cx, &intent).await.unwrap(), Followed::Yes);
+    objects.held.lock().unwrap().objects.retain(|path, _| !path.contains("/pods/"));
+    assert_eq!(action.followed(&cx, &intent).await.unwrap(), Followed::Yes, "KEDA has put it to sleep again");
+}
+
+#[tokio::test]
+async fn variables_are_looked_for_where_keda_reads_them() {
+    let mut object = tickets(2, 20);
+    object["spec"]["scaleTargetRef"]["envSourceContainerName"] = json!("worker");
+    let (objects, action, cx, _) = stage(&[(TICKETS, object)]).await;
+    let mut deployment = deployment(2);
+    let worker = json!({ "name": "worker", "env": [{ "name": "MQ", "value": "amqp://y" }], "resources": { "requests": { "cpu": "1" } } });
+    deployment["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().push(worker);
+    objects.put(DEPLOYMENT, deployment);
+    let of = |variable: &str| {
+        inputs(
+            json!({ "triggers": [{ "type": "rabbitmq", "metadata": { "hostFromEnv": variable, "queueName": "q", "mode": "QueueLength", "value": 5 } }] }),
+        )
+    };
+    assert_eq!(trial::planned(&action, &cx, &of("MQ")).await.changes.len(), 1);
+    let message = refused(&action, &cx, &of("RABBITMQ_URL")).await;
+    assert!(message.contains("the variable RABBITMQ_URL, and the container worker of deployment/ticket-service has none"), "{message}");
 }
 
 #[tokio::test]

@@ -24,7 +24,10 @@ use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 
 /// The field of the first form.
-pub(super) const REPLICAS: &str = "spec.replicas";
+pub(super) use crate::actions::kubernetes::argocd::REPLICAS;
+
+/// The key under which a reading keeps what Argo CD makes of the workload's replicas under an autoscaler.
+pub(super) const ARGOCD_PODS: &str = "argocd_pods";
 
 /// What is wanted, of what.
 pub(super) struct Wanted<'a> {
@@ -77,16 +80,16 @@ impl Wanted<'_> {
         };
         let mut changes = Vec::new();
         if floor != *replicas {
-            changes.push(change(&object, scaler.floor(), format!("floor of {scaler}"), set("min_set", floor), *replicas));
+            changes.push(change(&object, scaler.kind.floor(), format!("floor of {scaler}"), set("min_set", floor), *replicas));
         }
         if *replicas > ceiling {
             if !self.raise_maximum {
-                let field = scaler.ceiling().trim_start_matches("spec.");
+                let field = scaler.kind.ceiling().trim_start_matches("spec.");
                 let own = format!("{scaler}").trim_start_matches("the ").to_owned();
                 let message = format!("{replicas} replicas of {workload} are wanted, and its {own} goes up to {ceiling} (`{field}`)");
                 return Err(Failure::permanent(message).hint(format!("want {ceiling} or fewer, or say `raise_maximum: true`")));
             }
-            changes.push(change(&object, scaler.ceiling(), format!("maximum of {scaler}"), set("max_set", ceiling), *replicas));
+            changes.push(change(&object, scaler.kind.ceiling(), format!("maximum of {scaler}"), set("max_set", ceiling), *replicas));
         }
         Ok(Worked { changes, scaler: Some(scaler), previous: floor })
     }
@@ -227,6 +230,21 @@ pub(super) async fn foretell(api: &Api, target: Option<&TargetSpec>, workload: &
             argocd::foretell(api, target, one.thing(), [scaled_object::FLOOR, scaled_object::CEILING]).await
         }
     }
+}
+
+/// What is told of Argo CD: of the changes, and of the workload's replicas where an autoscaler's floor moves them.
+///
+/// # Errors
+/// Where it would put them back.
+pub(super) fn judge(target: &TargetSpec, wanted: &Wanted<'_>, prior: &Value, changes: &[Change]) -> Result<Value, Failure> {
+    let told = argocd::judge(prior, changes)?;
+    let (Some(object), Some(foretold)) = (object_ref(target, wanted.namespace, wanted.workload), prior.get(ARGOCD_PODS)) else {
+        return Ok(told);
+    };
+    let was = prior.get("replicas").cloned().unwrap_or_default();
+    let replicas = Change { object, field: REPLICAS.to_owned(), label: "replicas".to_owned(), prior: was, after: json!(wanted.replicas) };
+    let of_pods = argocd::judge(&json!({ argocd::ARGOCD: foretold }), &[replicas])?;
+    Ok(if told.is_null() { of_pods } else { told })
 }
 
 /// What is to be known of a change under an autoscaler.

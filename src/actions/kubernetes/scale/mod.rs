@@ -5,152 +5,46 @@
 //! is wanted, and back; any other value that is found there is somebody else's and stays. What an autoscaler owns is never set under it.
 
 mod by_hand;
+mod entry;
 mod form;
+mod input;
 mod rabbitmq_cluster;
 mod swap;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::entry::ENTRY;
 use self::form::Noted;
+use self::input::{Input, NAME};
 use self::rabbitmq_cluster::RabbitmqCluster;
 use self::swap::swap_replicas;
-use super::api::{Api, asked};
-use super::argocd::{self, ARGOCD};
+use super::api::Api;
+use super::argocd::{self, ARGOCD, Thing};
 use super::field_path::FieldPath;
 use super::followed::{Between, followed};
 use super::managed;
-use super::permissions::{Asking, On};
 use super::pod_count::PodCount;
 use super::scaler::{self, Kind, Scaler, ScalerName};
 use super::swap_fields::{FieldSwap, Place, UID, back, forth, swap_fields, uid_of};
 use super::workload::Workload;
 use super::workload_state::WorkloadState;
-use super::{cluster, horizontal, namespace, object_ref, scaled_object};
-use crate::actions::support::{DurationText, kept, output, parse, schema, whole};
+use super::{cluster, horizontal, scaled_object};
+use crate::actions::support::kept;
 use crate::environment::Connections;
-use crate::model::by_hand::ByHand;
 use crate::model::catalogue::ActionEntry;
-use crate::model::change::{Change, ObjectRef, Swap};
+use crate::model::change::{Change, Swap};
 use crate::model::duration::Span;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
-use crate::model::permission::{Extent, Needs, Purpose};
-use crate::model::run::TargetSpec;
-use crate::model::step::{Effect, Rollback};
+use crate::model::step::Rollback;
 use crate::ports::action::{Action, Context, Inputs, Plan};
-
-const NAME: &str = "k8s.scale";
-
-/// The inputs of `k8s.scale`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    /// The workload: `deployment/NAME`, `statefulset/NAME` or `replicaset/NAME`; `rabbitmqcluster/NAME` under RabbitMQ's cluster operator.
-    #[schemars(with = "rabbitmq_cluster::AnyWorkload")]
-    workload: Workload,
-    /// How many replicas there are to be.
-    #[serde(deserialize_with = "whole")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    replicas: i32,
-    /// Its namespace; the environment's (`target.kubernetes.namespace`) where it is left out.
-    namespace: Option<String>,
-    /// Where an autoscaler owns the replicas and its maximum is lower: whether the maximum is raised too. Otherwise that is refused.
-    #[serde(default)]
-    raise_maximum: bool,
-    /// How long a rollback waits for the pods to go; `10m` where it is left out.
-    #[schemars(with = "Option<DurationText>")]
-    settle: Option<Span>,
-}
-
-impl Input {
-    fn of(inputs: &Inputs, target: Option<&TargetSpec>) -> Result<(Self, String), Failure> {
-        let input: Self = parse(NAME, inputs)?;
-        if input.replicas < 0 {
-            return Err(Failure::permanent(format!("replicas cannot be {}", input.replicas)).hint("0 or more"));
-        }
-        let namespace = namespace(input.namespace.as_deref(), target)?;
-        Ok((input, namespace))
-    }
-}
 
 /// The action.
 pub(super) struct Scale {
     connections: Arc<Connections>,
-}
-
-static ENTRY: LazyLock<Arc<ActionEntry>> = LazyLock::new(|| {
-    Arc::new(ActionEntry {
-        name: NAME.to_owned(),
-        summary: "Set the number of replicas of a Deployment, StatefulSet, ReplicaSet or RabbitmqCluster".to_owned(),
-        page: include_str!("page.md").to_owned(),
-        inputs: schema::<Input>(),
-        outputs: vec![
-            output("replicas", "integer", "the replicas that are wanted now (`spec.replicas`, or the floor)"),
-            output("ready_replicas", "integer", "the replicas that were ready right after the change; null where that could not be read"),
-            output("previous_replicas", "integer", "the replicas that were wanted before; where an autoscaler owns them, its floor before"),
-            output("floor", "boolean", "whether an autoscaler owns the replicas, so that its floor was set instead"),
-            output("autoscaler", "string", "that autoscaler's name, of KEDA its ScaledObject's; null where there is none"),
-        ],
-        effect: Effect::Idempotent,
-        effect_from_step: false,
-        observes: true,
-        reverts: true,
-        needs_target: true,
-        immediate: false,
-        touches,
-        by_hand: lines,
-        permissions,
-    })
-});
-
-fn lines(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
-    if rabbitmq_cluster::wants(inputs) { rabbitmq_cluster::by_hand(inputs, target) } else { self::by_hand::lines(inputs, target) }
-}
-
-fn touches(inputs: &Value, target: Option<&TargetSpec>) -> Vec<ObjectRef> {
-    if rabbitmq_cluster::wants(inputs) {
-        return rabbitmq_cluster::touches(inputs, target);
-    }
-    let object = || {
-        let workload: Workload = inputs.get("workload")?.as_str()?.parse().ok()?;
-        let namespace = namespace(inputs.get("namespace").and_then(Value::as_str), target).ok()?;
-        object_ref(target?, &namespace, &workload)
-    };
-    object().into_iter().collect()
-}
-
-fn permissions(inputs: &Value, target: Option<&TargetSpec>) -> Needs {
-    const OWNED: Extent = Extent::Where("an autoscaler owns the replicas");
-    const BY_KEDA: Extent = Extent::Where("a ScaledObject of KEDA owns the replicas");
-    if rabbitmq_cluster::wants(inputs) {
-        let mut needs = rabbitmq_cluster::permissions(inputs, target);
-        argocd::reads(&mut needs, target);
-        return needs;
-    }
-    let mut asking = Asking::of(inputs, target);
-    if let Some(workload) = asking.workload(inputs) {
-        let scale = workload.part("scale");
-        let from_zero = Extent::Where("there are 0 replicas, and no autoscaler owns them");
-        asking.reads("get", &workload);
-        asking.add(Purpose::Reads, Extent::Where("there are 0 replicas, or somebody else changes them meanwhile"), "get", &scale);
-        asking.add(Purpose::Changes, Extent::Where("no autoscaler owns the replicas"), "patch", &scale);
-        asking.add(Purpose::Changes, from_zero, "update", &scale);
-    }
-    asking.reads("list", &On::pods());
-    asking.reads("list", &On::autoscalers());
-    asking.add(Purpose::Reads, OWNED, "get", &On::autoscalers());
-    asking.add(Purpose::Changes, OWNED, "patch", &On::autoscalers());
-    asking.add(Purpose::Reads, Extent::Where("KEDA is there"), "list", &On::scaled_objects());
-    asking.add(Purpose::Reads, BY_KEDA, "get", &On::scaled_objects());
-    asking.add(Purpose::Changes, BY_KEDA, "patch", &On::scaled_objects());
-    let mut needs = asking.needs();
-    argocd::reads(&mut needs, target);
-    needs
 }
 
 impl Scale {
@@ -158,17 +52,8 @@ impl Scale {
         Self { connections }
     }
 
-    async fn object(&self, api: &Api, workload: &Workload, namespace: &str) -> Result<Option<(WorkloadState, Value)>, Failure> {
-        let asked = asked("get", workload.kind.plural(), workload, namespace);
-        match api.get(&workload.path(namespace)).await.and_then(|object| Ok((WorkloadState::of(&object)?, object))) {
-            Ok(read) => Ok(Some(read)),
-            Err(trouble) if trouble.is_gone() => Ok(None),
-            Err(trouble) => Err(trouble.failure(asked)),
-        }
-    }
-
     async fn read(&self, api: &Api, noted: &Noted) -> Result<Option<WorkloadState>, Failure> {
-        let read = self.object(api, &noted.workload, &noted.namespace).await?;
+        let read = WorkloadState::read(api, &noted.workload, &noted.namespace).await?;
         Ok(read.filter(|(_, object)| noted.place.is(object)).map(|(state, _)| state))
     }
 
@@ -262,8 +147,10 @@ impl Scale {
 
 fn part(cx: &Context, ready: i64, wanted: i64) {
     if let (Ok(ready), Ok(wanted)) = (u64::try_from(ready), u64::try_from(wanted)) {
-        // While pods go, more may be ready than are wanted.
-        cx.log.part(ready.min(wanted), wanted, "pods ready");
+        // While pods go, more are ready than are wanted: that is no part of a whole, and the check tells it.
+        if ready <= wanted {
+            cx.log.part(ready, wanted, "pods ready");
+        }
     }
 }
 
@@ -283,11 +170,15 @@ impl Action for Scale {
         }
         let (Input { workload, .. }, namespace) = Input::of(inputs, cx.target.as_ref())?;
         let api = Api::new(&self.connections, cx)?;
-        let (state, object) = self.object(&api, &workload, &namespace).await?.ok_or_else(|| missing(&workload, &namespace))?;
+        let (state, object) = WorkloadState::read(&api, &workload, &namespace).await?.ok_or_else(|| missing(&workload, &namespace))?;
         let pods = PodCount::of(&api, &namespace, &state.selector).await?;
         let autoscaler = scaler::of_workload(&api, &workload, &namespace).await?;
         part(cx, state.ready, state.replicas);
         let foretold = form::foretell(&api, cx.target.as_ref(), &object, autoscaler.as_ref()).await?;
+        let of_pods = match &autoscaler {
+            Some(_) => argocd::foretell_pods(&api, cx.target.as_ref(), Thing::of(&object)).await?,
+            None => Value::Null,
+        };
         let field: Option<FieldPath> = form::REPLICAS.parse().ok();
         let applied_by = field.as_ref().map(|field| managed::applied_by(&object, [field]));
         let holds = form::holds(&workload, &object, &state, field.as_ref().filter(|_| autoscaler.is_none()));
@@ -309,6 +200,7 @@ impl Action for Scale {
             "applied_by": applied_by,
             "holds": holds,
             ARGOCD: foretold,
+            form::ARGOCD_PODS: of_pods,
         }))
     }
 
@@ -327,7 +219,7 @@ impl Action for Scale {
             let outputs = form::outputs(replicas, ready, previous, scaler.as_ref());
             return Ok(Plan { intent: Intent::default(), unchanged: Some(outputs) });
         }
-        let told = argocd::judge(prior, &changes)?;
+        let told = form::judge(target, &wanted, prior, &changes)?;
         let selector = prior.get("selector").and_then(Value::as_str);
         let selector = selector.ok_or_else(|| Failure::permanent(format!("the pods of {workload} were not observed")))?;
         let (what, appliers) = match &scaler {

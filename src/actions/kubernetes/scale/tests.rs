@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::entry::touches;
 use super::*;
 use crate::actions::kubernetes::stand_in::{Fault, StandIn};
 use crate::actions::trial;

@@ -90,6 +90,11 @@ impl ScaledObject {
         format!("{}/{}", self.target("kind").unwrap_or("Deployment"), self.target("name").unwrap_or_default())
     }
 
+    /// The container whose variables KEDA reads; `None`: the first.
+    pub(super) fn read_from(&self) -> Option<&str> {
+        self.target("envSourceContainerName")
+    }
+
     /// The name of the HPA that KEDA makes for it.
     pub(super) fn hpa(&self) -> String {
         let named = self.text("/status/hpaName").or_else(|| self.text("/spec/advanced/horizontalPodAutoscalerConfig/name"));

@@ -71,7 +71,10 @@ impl Row {
         if matches!(text("/status/phase"), "Succeeded" | "Failed") {
             return None;
         }
-        let containers = pod.pointer("/spec/containers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        // A sidecar is an init container that goes on: it is measured with the others.
+        let sidecars = list("/spec/initContainers").filter(|container| container["restartPolicy"] == "Always");
+        let containers: Vec<&Value> = list("/spec/containers").chain(sidecars).collect();
         let sum = |part: &str, resource: &str| {
             containers.iter().map(|container| number(&container["resources"][part][resource], resource)).sum::<Option<u64>>()
         };
@@ -131,4 +134,21 @@ impl Row {
 pub(super) fn percent(part: u64, whole: Option<u64>) -> Option<u64> {
     let whole = whole.filter(|whole| *whole > 0)?;
     u64::try_from(u128::from(part) * 100 / u128::from(whole)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_asks_for_its_part_and_what_only_starts_a_pod_does_not() {
+        let container =
+            |cpu: &str, policy: Value| json!({ "resources": { "requests": { "cpu": cpu, "memory": "1Gi" } }, "restartPolicy": policy });
+        let pod = json!({
+            "metadata": { "name": "p" },
+            "spec": { "containers": [container("250m", Value::Null)], "initContainers": [container("2", Value::Null), container("100m", json!("Always"))] },
+        });
+        let row = Row::of_pod(&pod, &Samples::default()).unwrap();
+        assert_eq!((row.cpu_asked, row.memory_asked), (Some(350), Some(2 << 30)));
+    }
 }

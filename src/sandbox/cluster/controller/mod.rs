@@ -46,6 +46,7 @@ use super::resource::Resource;
 use super::store::{Entry, Store, text};
 use crate::sandbox::fault::FaultSet;
 use crate::sandbox::load::Load;
+use crate::sandbox::traffic::Traffic;
 
 /// How many Pods the cluster takes.
 pub(crate) const ROOM: usize = 256;
@@ -123,14 +124,22 @@ struct Cluster<'a> {
     memory: &'a mut Memory,
     faults: &'a FaultSet,
     load: Load,
+    traffic: &'a Traffic,
     moment: Moment,
     due: Option<u64>,
     touched: bool,
 }
 
 /// Brings the cluster to what is due now.
-pub(crate) fn reconcile(store: &mut Store, memory: &mut Memory, faults: &FaultSet, load: Load, moment: Moment) -> Outcome {
-    let mut cluster = Cluster { store, memory, faults, load, moment, due: None, touched: false };
+pub(crate) fn reconcile(
+    store: &mut Store,
+    memory: &mut Memory,
+    faults: &FaultSet,
+    load: Load,
+    traffic: &Traffic,
+    moment: Moment,
+) -> Outcome {
+    let mut cluster = Cluster { store, memory, faults, load, traffic, moment, due: None, touched: false };
     let mut changed = false;
     for nth in 0..MOST_ROUNDS {
         cluster.touched = false;

@@ -12,6 +12,7 @@ use crate::sandbox::cluster::pod;
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::store::{Entry, Store, text};
 use crate::sandbox::fault::FaultSet;
+use crate::sandbox::traffic::Traffic;
 
 /// Brings a cluster that was loaded up to this version.
 pub(crate) fn upgrade(store: &mut Store, memory: &mut Memory, moment: Moment) {
@@ -22,7 +23,9 @@ pub(crate) fn upgrade(store: &mut Store, memory: &mut Memory, moment: Moment) {
         crate::sandbox::cluster::managed_fields::claim_all(store, "kubectl-client-side-apply", &moment.stamp());
     }
     let faults = FaultSet::default();
-    let mut cluster = Cluster { store, memory, faults: &faults, load: Load::default(), moment, due: None, touched: false };
+    let traffic = Traffic::default();
+    let mut cluster =
+        Cluster { store, memory, faults: &faults, load: Load::default(), traffic: &traffic, moment, due: None, touched: false };
     for entry in cluster.list(Resource::Deployments) {
         adopt(&mut cluster, &entry.object);
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::findings::Findings;
-use super::foretold::foretell;
+use super::foretold::{REPLICAS, foretell, names_replicas};
 use super::tracking::Thing;
 use crate::actions::kubernetes::api::Api;
 use crate::actions::kubernetes::field_path::{FieldPath, NotAField};
@@ -35,8 +35,6 @@ use crate::model::run::TargetSpec;
 use crate::ports::action::{Context, Inputs};
 
 const NAME: &str = "argocd.application";
-/// How many replicas a workload has, where nothing scales it.
-const REPLICAS: &str = "spec.replicas";
 
 /// The inputs of `argocd.application`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -164,7 +162,8 @@ impl Reading for ApplicationReading {
         let mut scaled_by = None;
         if let Some(workload) = input.workload().filter(|_| input.replicas) {
             scaled_by = scaler::of_workload(&api, &workload, &place.namespace).await?;
-            if scaled_by.is_none() {
+            // What an autoscaler sets of them is put back too, where the repository names them.
+            if scaled_by.is_none() || names_replicas(&object) {
                 fields.push(REPLICAS.to_owned());
             }
         }

@@ -4,12 +4,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::sandbox::cluster::controller::Cluster;
 use crate::sandbox::cluster::controller::owners::{name, namespace, uid};
+use crate::sandbox::cluster::controller::{Cluster, Moment};
 use crate::sandbox::cluster::quantity;
 use crate::sandbox::cluster::resource::Resource;
 use crate::sandbox::cluster::scaled_object::{self as facts, NAME_LABEL};
 use crate::sandbox::cluster::store::text;
+use crate::sandbox::traffic::PURCHASES;
 
 /// The HPA as the ScaledObject says, without what a server gives it.
 pub(super) fn wanted(object: &Value, target: &Value) -> Result<Value, String> {
@@ -125,10 +126,22 @@ fn has_variable(target: &Value, variable: &str) -> bool {
     env.is_some_and(|env| env.iter().any(|one| one["name"] == variable))
 }
 
-/// The thousandths that a trigger comes to now: requests a second, or messages in its queue, which nobody fills here.
+/// Over how long KEDA's rates are averaged, in seconds.
+const AVERAGED: f64 = 5.0;
+
+/// The thousandths that a trigger comes to now: requests a second, or what its queue holds or is given a second.
 fn value(cluster: &Cluster<'_>, trigger: &Value) -> i128 {
+    let thousandths = |count: f64| (count * 1000.0).round() as i128;
     match text(trigger, "/type") {
-        "prometheus" => (cluster.load.rps * 1000.0).round() as i128,
+        "prometheus" => thousandths(cluster.load.rps),
+        "rabbitmq" if text(trigger, "/metadata/queueName") == PURCHASES => {
+            let (traffic, Moment { now, speed }) = (cluster.traffic, cluster.moment);
+            match text(trigger, "/metadata/mode") {
+                "MessageRate" => thousandths(traffic.published.rate(now, speed, AVERAGED)),
+                // Whole messages, as its management API counts them.
+                _ => thousandths(traffic.waiting.at(now, speed).round()),
+            }
+        }
         _ => 0,
     }
 }

@@ -83,6 +83,33 @@ fn a_floor_is_followed_up_and_down_and_a_load_by_the_requests_of_each_pod() {
 }
 
 #[test]
+fn a_queue_that_fills_is_followed_and_so_is_its_end() {
+    let mut world = World::with(Autoscaler::Keda);
+    world.busy = true;
+    world.change(Resource::ScaledObjects, SCALER, |object| object["spec"]["triggers"].as_array_mut().unwrap().truncate(1));
+    world.seconds(30);
+    assert_eq!((wanted(&world), status(&world, "Active").0), (2, "False".into()));
+    // 2000 purchases a second come, and 20 Pods take 1000.
+    world.load.rps = 10_000.0;
+    world.seconds(180);
+    assert_eq!(status(&world, "Active"), ("True".into(), "ScalerActive".into()));
+    assert_eq!(wanted(&world), 20, "one Pod for 50 that wait, up to the maximum");
+    world.load.rps = 0.0;
+    world.seconds(30 * 60);
+    assert_eq!((wanted(&world), status(&world, "Active").0), (2, "False".into()));
+
+    world.change(Resource::ScaledObjects, SCALER, |object| object["spec"]["triggers"][0]["metadata"]["mode"] = json!("MessageRate"));
+    world.load.rps = 1000.0;
+    world.seconds(5 * 60);
+    assert_eq!(wanted(&world), 4, "200 a second, 50 for each");
+    world.change(Resource::ScaledObjects, SCALER, |object| {
+        object["spec"]["triggers"][0]["metadata"]["queueName"] = json!("ticket-notifications")
+    });
+    world.seconds(20 * 60);
+    assert_eq!(wanted(&world), 2, "nothing comes to the other queue");
+}
+
+#[test]
 fn a_pause_at_a_count_freezes_it_without_an_hpa_and_it_goes_on_afterwards() {
     let mut world = World::with(Autoscaler::Keda);
     annotate(&mut world, "autoscaling.keda.sh/paused-replicas", Some("5"));

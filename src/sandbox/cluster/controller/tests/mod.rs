@@ -16,6 +16,7 @@ use crate::sandbox::cluster::store::{Entry, Store, text};
 use crate::sandbox::cluster::{ArgoCd, Autoscaler, initial};
 use crate::sandbox::fault::{Fault, FaultSet};
 use crate::sandbox::load::Load;
+use crate::sandbox::traffic::Traffic;
 
 const START: u64 = 1_800_000_000_000;
 
@@ -25,6 +26,9 @@ struct World {
     memory: Memory,
     faults: FaultSet,
     load: Load,
+    traffic: Traffic,
+    /// Whether the load comes to anything: to purchases that wait.
+    busy: bool,
     now: u64,
     speed: f64,
 }
@@ -36,12 +40,24 @@ impl World {
 
     fn with(autoscaler: Autoscaler) -> Self {
         let (store, memory) = initial("uid", 0, START, autoscaler, ArgoCd::Off);
-        Self { store, memory, faults: FaultSet::default(), load: Load::default(), now: START, speed: 1.0 }
+        Self {
+            store,
+            memory,
+            faults: FaultSet::default(),
+            load: Load::default(),
+            traffic: Traffic::default(),
+            busy: false,
+            now: START,
+            speed: 1.0,
+        }
     }
 
     fn look(&mut self) -> Option<u64> {
         let moment = Moment { now: self.now, speed: self.speed };
-        reconcile(&mut self.store, &mut self.memory, &self.faults, self.load, moment).due
+        if self.busy {
+            self.traffic.sample(&self.store, self.load, self.now, self.speed);
+        }
+        reconcile(&mut self.store, &mut self.memory, &self.faults, self.load, &self.traffic, moment).due
     }
 
     /// Goes on for so many milliseconds, from one due time to the next; `each` sees the cluster after every step.
