@@ -67,10 +67,12 @@ async fn what_is_not_aws_is_told_apart() {
     // AWS repeats what it was sent where a signature does not fit.
     let echo = refused("SignatureDoesNotMatch", &format!("{} x-amz-security-token:{SECRET}", "The Canonical String ".repeat(20)));
     let half = "<DescribeDBInstancesResponse><DescribeDBInstancesResult><DBInstances>";
+    let whole = format!("{half}</DBInstances></DescribeDBInstancesResult></DescribeDBInstancesResponse>");
     let cases: Vec<(&str, Manner, Vec<&str>, bool)> = vec![
         ("a page", Manner::Says(http("200 OK", &[("Content-Type", "text/html")], PAGE)), vec!["(status 200)", "a page of HTML"], false),
         ("a 500 with a page", Manner::Says(http("500 Oops", &[("Content-Type", "text/html")], PAGE)), vec!["(status 500)", "HTML"], true),
-        ("half of the XML", Manner::Says(http("200 OK", &[XML], half)), vec!["its XML is incomplete"], false),
+        ("half of the XML", Manner::Says(http("200 OK", &[XML], half)), vec!["was cut before", "its XML ends in the middle"], true),
+        ("an answer without it", Manner::Says(http("200 OK", &[XML], &whole)), vec!["(status 200) is not one of AWS"], false),
         ("JSON", Manner::Says(http("200 OK", &[("Content-Type", "application/json")], "{}")), vec!["it is application/json"], false),
         ("a cut body", Manner::SaysAndHangsUp(http_cut("200 OK", &[XML], half)), vec!["was cut before"], true),
         ("hangs up", Manner::HangsUp, vec!["was cut before"], true),

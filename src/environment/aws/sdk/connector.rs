@@ -150,9 +150,29 @@ impl Shared {
                 return Err(Unanswered::Cut(format!("the answer is larger than {} MiB", LARGEST_ANSWER / 1024 / 1024)));
             }
         }
+        if answer_ends_early(&bytes) {
+            return Err(Unanswered::Cut("its XML ends in the middle".to_owned()));
+        }
         *response.body_mut() = SdkBody::from(bytes);
         Ok(response)
     }
+}
+
+/// Whether XML lacks the end of its outermost element: the SDK takes what is there for the whole, and a list without its rest for an empty one.
+fn answer_ends_early(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let mut rest = text.trim();
+    if let Some((_, after)) = rest.strip_prefix("<?xml").and_then(|declared| declared.split_once("?>")) {
+        rest = after.trim_start();
+    }
+    let Some(inside) = rest.strip_prefix('<') else { return false };
+    let name: String = inside.chars().take_while(|c| !c.is_whitespace() && !['>', '/'].contains(c)).collect();
+    // A page of HTML is told by its type.
+    !name.is_empty()
+        && !name.starts_with('!')
+        && !name.eq_ignore_ascii_case("html")
+        && !rest.ends_with(&format!("</{name}>"))
+        && !rest.ends_with("/>")
 }
 
 /// Loopback, and where instances and containers are told their credentials.

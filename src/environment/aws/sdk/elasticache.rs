@@ -22,7 +22,11 @@ impl Session {
             Err(error) if error.code() == "ReplicationGroupNotFoundFault" => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Some(group) = groups.into_iter().find(|group| group.replication_group_id.as_deref() == Some(id)) else { return Ok(None) };
+        // Of what is not there ElastiCache says so: an answer without it is none.
+        let Some(group) = groups.into_iter().find(|group| group.replication_group_id.as_deref() == Some(id)) else {
+            let what = format!("it neither describes {id} nor says that there is none");
+            return Err(AwsError::Garbled { operation: "elasticache:DescribeReplicationGroups", status: 200, what });
+        };
         let mut group = group_of(group);
         group.members = self.members(&client, id).await?;
         Ok(Some(group))

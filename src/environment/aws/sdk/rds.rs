@@ -18,7 +18,10 @@ impl Session {
             Err(error) if ["DBInstanceNotFound", "DBInstanceNotFoundFault"].contains(&error.code()) => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(instances.into_iter().map(instance_of).find(|instance| instance.id.eq_ignore_ascii_case(id)))
+        let found = instances.into_iter().map(instance_of).find(|instance| instance.id.eq_ignore_ascii_case(id));
+        // Of what is not there RDS says so: an answer without it is none.
+        let what = || format!("it neither describes {id} nor says that there is none");
+        found.map(Some).ok_or_else(|| AwsError::Garbled { operation: "rds:DescribeDBInstances", status: 200, what: what() })
     }
 
     pub(in super::super) async fn create_read_replica(&self, replica: &NewReplica) -> Result<(), AwsError> {

@@ -91,7 +91,11 @@ impl AwsProxy {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&passing);
-                let service = service_fn(move |request| pass(Arc::clone(&shared), request));
+                // A task of its own: what came is carried out, also where its client is killed meanwhile.
+                let service = service_fn(move |request| {
+                    let passing = tokio::spawn(pass(Arc::clone(&shared), request));
+                    async move { passing.await.unwrap_or(Err(Cut)) }
+                });
                 // It ends with an error where it is cut.
                 tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
