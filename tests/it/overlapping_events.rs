@@ -171,7 +171,8 @@ fn what_a_rollback_action_undoes_is_told_and_not_given_back_by_the_way() {
     stage.run(&["run", "scale"]).code(0);
     given_back(&stage, EVENT, &[]).code(1).stdout_has("it is undone by command, which its own rollback runs");
     assert_eq!(stage.effects_on("spec.replicas"), ["2→3"]);
-    let left = &step_of(&stage.status_json(), "give_back")["outputs"]["left"];
+    let status = stage.status_json();
+    let left = &step_of(&status, "give_back")["outputs"]["left"];
     assert_eq!(left.as_array().map(Vec::len), Some(1), "{left}");
 }
 
@@ -191,7 +192,8 @@ fn a_damaged_run_is_told_and_hides_none_of_the_others() {
     assert_eq!(changed.unwrap(), 1);
     given_back(&stage, EVENT, &[]).code(1).stdout_has(&format!("run {hurt}: all that it changed")).stdout_has("its journal cannot be read");
     assert_eq!(stage.deployments(), ["production/ticket-service 2/2 ready"]);
-    let left = &step_of(&stage.status_json(), "give_back")["outputs"]["left"];
+    let status = stage.status_json();
+    let left = &step_of(&status, "give_back")["outputs"]["left"];
     assert_eq!(left[0]["wanted"], json!(null), "{left}");
 }
 
