@@ -212,7 +212,7 @@ fn only(cx: &Context, app: &App, what: &str, fits: impl Fn(&RunView) -> bool) ->
     }
     if fitting.len() > 1 {
         let runs: Vec<_> = fitting.into_iter().map(|(_, run)| run).collect();
-        return Err(select::which(&runs));
+        return Err(select::which(&runs, select::OPEN));
     }
     fitting.pop().map(|(view, _)| view).ok_or_else(|| {
         Failure::usage(format!("none of the {} open runs {what}", open.len()))

@@ -60,6 +60,7 @@ mod rollback_chains;
 mod rollbacks;
 mod secrets;
 mod support;
+mod taking_back;
 mod terminals;
 mod tests_page;
 mod via;
