@@ -14,13 +14,14 @@ const NAMED: usize = 10;
 /// Of how many ended runs, the latest, it is looked up whether a rollback action of theirs would give something back.
 const LOOKED_UP: usize = 50;
 
-/// The run that is named, or the only open one, or of several the one at work or the latest; else the latest: for questions.
+/// The run that is named, by its id or as the latest of its playbook; or the only open one, or of several the one at work or the latest; else the
+/// latest: for questions.
 ///
 /// # Errors
 /// When the text names no run, or there is none at all.
 pub fn for_question(app: &App, text: Option<&str>) -> Result<RunId, Failure> {
     if let Some(text) = text {
-        return Ok(app.find_run(text)?);
+        return app.find_run(text).or_else(|error| latest_of(app, text)?.ok_or_else(|| error.into()));
     }
     let open = open(app)?;
     match open.as_slice() {
@@ -138,6 +139,12 @@ pub fn which(runs: &[RunSummary], all: &str) -> Failure {
         lines.push(format!("… {more} more"));
     }
     Failure::usage(format!("{} runs {all} and none was named", runs.len())).hint(lines.join("\n"))
+}
+
+/// The latest run of a playbook.
+fn latest_of(app: &App, playbook: &str) -> Result<Option<RunId>, Failure> {
+    let runs = app.runs(u32::MAX, &Filter::default())?.runs;
+    Ok(runs.into_iter().find(|run| run.playbook == playbook).map(|run| run.run))
 }
 
 fn latest(app: &App) -> Result<RunId, Failure> {
