@@ -64,3 +64,4 @@ mod taking_back;
 mod terminals;
 mod tests_page;
 mod via;
+mod waiting_tells;
