@@ -57,6 +57,19 @@ impl App {
         (name != SANDBOX).then(|| Confirmation { environment: name.clone(), confirm: Wishes::of(environment).confirm })
     }
 
+    /// What has to be confirmed before a run in this environment is taken back; `None`: a yes is enough, as in the sandbox.
+    ///
+    /// # Errors
+    /// When the environment's file is gone, or cannot be read.
+    pub fn confirmation_in(&self, environment: Option<&str>) -> Result<Option<Confirmation>, AppError> {
+        let Some(name) = environment.filter(|name| *name != SANDBOX) else { return Ok(None) };
+        let definition = self.environment_definition(name).map_err(|error| match error {
+            AppError::UnknownEnvironment { name, .. } => AppError::EnvironmentGone { file: self.environment_file(&name), name },
+            other => other,
+        })?;
+        Ok(Some(Confirmation { environment: name.to_owned(), confirm: definition.confirm }))
+    }
+
     /// What the run would do, as far as that is known now. Asks the target nothing.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use crate::model::catalogue::{ActionEntry, Catalogue};
-use crate::report::{Role, text};
+use crate::report::{Role, fold};
 
 /// The arguments of `actions`.
 #[derive(Debug, clap::Args)]
@@ -51,9 +51,9 @@ fn list(cx: &Context, catalogue: &Catalogue) {
     for entry in catalogue.iter() {
         let fill = " ".repeat(widest - entry.name.len());
         let line = format!("{}{fill}  {}", style.paint(Role::Strong, &entry.name), entry.summary);
-        cx.output.page(&text::fit(&line, style.width));
+        cx.output.page(&fold(&line, 0, style).join("\n"));
     }
-    cx.output.page("\nwait, approve and playbook are part of the language: a step names them with `uses` too.\nOne action's page: runsheet actions NAME");
+    cx.output.page("\nwait, approve, playbook and monitor are part of the language: a step names them with `uses` too.\nOne action's page: runsheet actions NAME");
 }
 
 fn page(cx: &Context, entry: &ActionEntry) -> String {

@@ -39,14 +39,13 @@ pub struct GateArgs {
 
 /// The arguments of `retry` and `skip`.
 #[derive(Debug, clap::Args)]
-#[command(allow_missing_positional = true)]
 pub struct StepArgs {
-    /// The run [default: the only open one in which the step can be told this]
+    /// The run, where two are given; else the step [default: the only open run in which the step can be told this]
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::steps_or_runs))]
-    run: Option<String>,
-    /// The step, as `status` names it
-    #[arg(value_name = "STEP", required = true, add = ArgValueCompleter::new(complete::steps))]
-    step: String,
+    first: Option<String>,
+    /// The step, as `status` names it [default: the only one that waits for a person]
+    #[arg(value_name = "STEP", add = ArgValueCompleter::new(complete::steps))]
+    second: Option<String>,
     /// Why; it is kept with the run. `skip` needs it, and `retry` of a step whose outcome is unknown
     #[arg(short, long, value_name = "TEXT")]
     reason: Option<String>,
@@ -93,14 +92,14 @@ pub fn reject(cx: &Context, args: GateArgs) -> Result<u8, Failure> {
 pub fn retry(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
     let app = cx.app()?;
     let again = [StepStatus::Failed, StepStatus::Unknown, StepStatus::RollbackFailed, StepStatus::Kept, StepStatus::RolledBack];
-    let view = find(cx, &app, args.run.as_deref(), &args.step, &again)?;
+    let (view, step) = told(cx, &app, args.first, args.second, &again)?;
     say_target(cx, &view);
-    let unknown = view.step(&args.step).is_some_and(|step| step.status == StepStatus::Unknown);
+    let unknown = view.step(&step).is_some_and(|step| step.status == StepStatus::Unknown);
     let reason = match args.reason {
         None if unknown => Some(ask::reason(None, "doing a step again whose outcome is unknown")?),
         reason => reason,
     };
-    instruct(cx, &app, view, Command::Retry { step: args.step.as_str().into() }, reason, Asked::Forward)
+    instruct(cx, &app, view, Command::Retry { step: step.as_str().into() }, reason, Asked::Forward)
 }
 
 /// Leaves a step out.
@@ -109,10 +108,10 @@ pub fn retry(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
 /// As [`retry`].
 pub fn skip(cx: &Context, args: StepArgs) -> Result<u8, Failure> {
     let app = cx.app()?;
-    let view = find(cx, &app, args.run.as_deref(), &args.step, &LEFT)?;
+    let (view, step) = told(cx, &app, args.first, args.second, &LEFT)?;
     let reason = ask::reason(args.reason, "`skip`")?;
     let asked = standing(&view);
-    instruct(cx, &app, view, Command::Skip { step: args.step.as_str().into() }, Some(reason), asked)
+    instruct(cx, &app, view, Command::Skip { step: step.as_str().into() }, Some(reason), asked)
 }
 
 /// Says that a step is done.
@@ -128,6 +127,49 @@ pub fn mark_done(cx: &Context, args: DoneArgs) -> Result<u8, Failure> {
     let outputs = if outputs.is_empty() { Value::Null } else { Value::Object(outputs) };
     let asked = standing(&view);
     instruct(cx, &app, view, Command::MarkDone { step: args.step.as_str().into(), outputs }, Some(reason), asked)
+}
+
+/// The step that is meant, and its run: two words name both, one the step, or a run of which one step waits for a person.
+fn told(
+    cx: &Context,
+    app: &App,
+    first: Option<String>,
+    second: Option<String>,
+    fitting: &[StepStatus],
+) -> Result<(RunView, String), Failure> {
+    let word = match (first, second) {
+        (Some(run), Some(step)) => return Ok((find(cx, app, Some(&run), &step, fitting)?, step)),
+        (Some(word), None) => word,
+        (None, _) => {
+            let view = only(cx, app, "has a step that waits for a person", |view| view.needs_person().is_some())?;
+            let step = only_pressing(&view)?;
+            return Ok((view, step));
+        }
+    };
+    let found = find(cx, app, None, &word, fitting);
+    if found.as_ref().is_ok_and(|view| view.step(&word).is_some()) {
+        return found.map(|view| (view, word));
+    }
+    let Ok(run) = app.find_run(&word) else { return found.map(|view| (view, word)) };
+    let view = cx.view(app, run)?;
+    let step = only_pressing(&view)?;
+    Ok((view, step))
+}
+
+/// The only step of a run that waits for a person.
+fn only_pressing(view: &RunView) -> Result<String, Failure> {
+    let run = view.run().short();
+    let needs = view.needs_person().map(|needs| needs.needs).unwrap_or_default();
+    match needs.as_slice() {
+        [need] => Ok(need.step.as_str().to_owned()),
+        [] => Err(Failure::usage(format!("no step of run {run} waits for a person, and none was named"))
+            .hint(format!("name the step: `runsheet status {run}` lists them"))),
+        several => {
+            let names: Vec<&str> = several.iter().take(10).map(|need| need.step.as_str()).collect();
+            Err(Failure::usage(format!("{} steps of run {run} wait for a person, and none was named", several.len()))
+                .hint(format!("name the step: {}", names.join(", "))))
+        }
+    }
 }
 
 /// What can be skipped or marked as done.
@@ -164,10 +206,11 @@ fn gate(cx: &Context, args: GateArgs, asked: Asked, command: impl FnOnce(StepPat
 fn step_or_run(cx: &Context, app: &App, word: &str) -> Result<(RunView, StepPath), Failure> {
     let gated = |view: &RunView| view.gates().any(|(step, _)| step.path.as_str() == word);
     let no_step = match only(cx, app, &format!("waits at a gate before {word}"), gated) {
-        Ok(view) => return Ok((view, StepPath::from(word))),
-        Err(failure) => failure,
+        // Where only one run is open, it may still be that it is named.
+        Ok(view) if view.step(word).is_some() => return Ok((view, StepPath::from(word))),
+        other => other,
     };
-    let Ok(run) = app.find_run(word) else { return Err(no_step) };
+    let Ok(run) = app.find_run(word) else { return no_step.map(|view| (view, StepPath::from(word))) };
     let view = cx.view(app, run)?;
     let step = only_gate(&view)?;
     Ok((view, step))
@@ -212,7 +255,7 @@ fn only(cx: &Context, app: &App, what: &str, fits: impl Fn(&RunView) -> bool) ->
     }
     if fitting.len() > 1 {
         let runs: Vec<_> = fitting.into_iter().map(|(_, run)| run).collect();
-        return Err(select::which(&runs));
+        return Err(select::which(&runs, select::OPEN));
     }
     fitting.pop().map(|(view, _)| view).ok_or_else(|| {
         Failure::usage(format!("none of the {} open runs {what}", open.len()))

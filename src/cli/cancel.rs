@@ -3,13 +3,13 @@
 use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
-use super::confirm::say_target;
+use super::confirm::{confirm_back, say_target};
 use super::context::Context;
 use super::exit_code::Asked;
 use super::failure::Failure;
 use super::instruct::instruct;
-use super::rollback::{environment, preview};
-use super::{ask, select};
+use super::rollback::preview;
+use super::select;
 use crate::model::instruction::Command;
 
 /// The arguments of `cancel`.
@@ -25,6 +25,9 @@ pub struct Args {
     /// Why; it is kept with the run
     #[arg(short, long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Confirm --rollback outside the sandbox by the name of the run's environment
+    #[arg(long, value_name = "ENVIRONMENT", requires = "rollback", add = ArgValueCompleter::new(complete::environments))]
+    confirm: Option<String>,
 }
 
 /// Ends a run.
@@ -38,7 +41,8 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let asked = if args.rollback {
         preview(cx, &view, &[]);
         say_target(cx, &view);
-        ask::confirm(cx, &format!("End run {}{} and take back what it did?", run.short(), environment(&view)))?;
+        let asked = format!("End run {} and take back what it did", run.short());
+        confirm_back(cx, &app, &view, &asked, args.confirm.as_deref())?;
         Asked::Back
     } else {
         Asked::Cancel

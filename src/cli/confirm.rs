@@ -1,9 +1,9 @@
-//! Before a run outside the sandbox starts: what will happen is shown, and somebody says that it may.
+//! Before a run outside the sandbox starts, or is taken back: what will happen is shown, and somebody says that it may.
 //!
-//! Invariants: nothing is recorded before it is confirmed; where nobody can be asked, only words on the command line confirm; a name that is not the
+//! Invariants: nothing is recorded or done before it is confirmed; where nobody can be asked, only words on the command line confirm; a name that is not the
 //! environment's confirms nothing, whatever else was said.
 
-use super::ask::can_ask;
+use super::ask::{self, can_ask};
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
@@ -30,6 +30,15 @@ struct Said<'a> {
     name: Option<&'a str>,
 }
 
+/// What is to be confirmed, in words.
+#[derive(Clone, Copy, Debug)]
+struct Deed<'a> {
+    /// As it is asked: `Run pre-event`.
+    asked: &'a str,
+    /// What acts on the environment: `this run`.
+    subject: &'a str,
+}
+
 /// Shows what the run would do and has it confirmed. The sandbox, and a run that acts on no target, ask nothing.
 ///
 /// # Errors
@@ -38,13 +47,42 @@ pub fn confirm_run(cx: &Context, app: &App, prepared: &Prepared, request: &Reque
     let said = Said { yes: cx.globals.yes, name };
     let Some(confirmation) = app.confirmation(prepared) else {
         let environment = prepared.spec.target.as_ref().map(|target| target.environment.as_str());
-        return no_other_name(environment, said.name);
+        return no_other_name(environment, said.name).map_err(|failure| or_run_there(app, failure, said.name));
     };
-    no_other_name(Some(&confirmation.environment), said.name)?;
+    no_other_name(Some(&confirmation.environment), said.name).map_err(|failure| or_run_there(app, failure, said.name))?;
     if cx.output.is_text() || can_ask() {
         cx.output.note(&format!("{}\n", preview(&app.preview(prepared, request)?, &cx.output.err)));
     }
-    confirmed(&Terminal, &confirmation, &prepared.spec.playbook, said)
+    let asked = format!("Run {}", prepared.spec.playbook);
+    confirmed(&Terminal, &confirmation, Deed { asked: &asked, subject: "this run" }, said)
+}
+
+/// Has it confirmed that what a run did is taken back: by the environment's name, where its runs want that. `asked`: `Take this back (run 3fa9c1d2)`.
+///
+/// # Errors
+/// When it is not confirmed: then nothing was done.
+pub fn confirm_back(cx: &Context, app: &App, view: &RunView, asked: &str, name: Option<&str>) -> Result<(), Failure> {
+    let environment = view.environment();
+    no_other_name(environment, name)?;
+    match app.confirmation_in(environment)? {
+        Some(confirmation) if confirmation.confirm == Confirm::Name => {
+            let said = Said { yes: cx.globals.yes, name };
+            confirmed(&Terminal, &confirmation, Deed { asked, subject: "taking it back" }, said)
+        }
+        Some(_) | None if name.is_some() => Ok(()),
+        Some(confirmation) => ask::confirm(cx, &format!("{asked} on {}?", confirmation.environment)),
+        None => ask::confirm(cx, &format!("{asked}?")),
+    }
+}
+
+/// Adds how the environment that was named is run in, where there is such a one.
+fn or_run_there(app: &App, failure: Failure, given: Option<&str>) -> Failure {
+    let Some(given) = given.filter(|given| app.environment_choices().is_ok_and(|known| known.iter().any(|name| name == given))) else {
+        return failure;
+    };
+    let there = format!("run there with `--env {given}`");
+    let hint = failure.hint.as_ref().map_or_else(|| there.clone(), |hint| format!("{there}, or {hint}"));
+    failure.hint(hint)
 }
 
 /// Refuses a name that was given and is not that of the environment.
@@ -54,24 +92,24 @@ fn no_other_name(environment: Option<&str>, given: Option<&str>) -> Result<(), F
         (Some(environment), Some(given)) if environment == given => Ok(()),
         (Some(environment), Some(given)) => {
             Err(denied(format!("`--confirm {given}` is not this run's environment, which is {environment}"))
-                .hint(format!("name the environment with `--env {given}`, or confirm this one with `--confirm {environment}`")))
+                .hint(format!("confirm this one with `--confirm {environment}`")))
         }
         (None, Some(given)) => Err(denied(format!("`--confirm {given}`: this run acts on no environment")).hint("leave `--confirm` out")),
     }
 }
 
-fn confirmed(asker: &dyn Asker, wanted: &Confirmation, playbook: &str, said: Said<'_>) -> Result<(), Failure> {
+fn confirmed(asker: &dyn Asker, wanted: &Confirmation, deed: Deed<'_>, said: Said<'_>) -> Result<(), Failure> {
     let environment = &wanted.environment;
     no_other_name(Some(environment), said.name)?;
     match wanted.confirm {
         _ if said.name.is_some() => Ok(()),
         Confirm::Yes if said.yes => Ok(()),
-        _ if !asker.can_ask() => Err(nobody(wanted)),
-        Confirm::Yes => match asker.yes(&format!("Run {playbook} on {environment}?"))? {
+        _ if !asker.can_ask() => Err(nobody(wanted, deed.subject)),
+        Confirm::Yes => match asker.yes(&format!("{} on {environment}?", deed.asked))? {
             Some(true) => Ok(()),
             Some(false) | None => Err(denied("not confirmed: nothing was done".to_owned())),
         },
-        Confirm::Name => match asker.text(&format!("Run {playbook}? Type the environment's name ({environment}) to confirm:"))? {
+        Confirm::Name => match asker.text(&format!("{}? Type the environment's name ({environment}) to confirm:", deed.asked))? {
             Some(typed) if typed.trim() == environment => Ok(()),
             Some(typed) if !typed.trim().is_empty() => Err(denied(format!("`{}` is not `{environment}`: nothing was done", typed.trim()))),
             Some(_) | None => Err(denied("not confirmed: nothing was done".to_owned())),
@@ -83,9 +121,9 @@ fn denied(what: String) -> Failure {
     Failure::new(exit_code::REFUSED, what)
 }
 
-fn nobody(wanted: &Confirmation) -> Failure {
+fn nobody(wanted: &Confirmation, subject: &str) -> Failure {
     let environment = &wanted.environment;
-    let what = format!("this run acts on {environment} and has to be confirmed, and there is no terminal to ask on: nothing was done");
+    let what = format!("{subject} acts on {environment} and has to be confirmed, and there is no terminal to ask on: nothing was done");
     let hint = match wanted.confirm {
         Confirm::Yes => format!("programs confirm with `--yes`, or with `--confirm {environment}`"),
         Confirm::Name => format!("programs confirm with `--confirm {environment}`; `--yes` is not enough here"),
@@ -184,7 +222,7 @@ mod tests {
     }
 
     fn ask(asker: &Answers, confirm: Confirm, said: Said<'_>) -> Result<(), Failure> {
-        confirmed(asker, &on(confirm), "pre-event", said)
+        confirmed(asker, &on(confirm), Deed { asked: "Run pre-event", subject: "this run" }, said)
     }
 
     #[test]

@@ -41,8 +41,10 @@ impl Drive {
 ///
 /// # Errors
 /// When it cannot be driven, or refuses what it is told.
-pub fn drive(cx: &Context, app: &App, view: RunView, how: Drive) -> Result<u8, Failure> {
+pub fn drive(cx: &Context, app: &App, mut view: RunView, how: Drive) -> Result<u8, Failure> {
     let run = view.run();
+    // This process works on it from now on.
+    view.set_owner_alive(true);
     let watch = Watch::start(cx, view);
     // Where there is a frame, said once it is gone; else at once.
     let untold: Arc<Mutex<Vec<String>>> = Arc::default();

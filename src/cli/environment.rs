@@ -15,7 +15,7 @@ use crate::app::{App, AppError, DraftOptions, EnvironmentCheck, Finding, Prepare
 use crate::model::environment::{ClusterAccount, EnvironmentDefinition, PrometheusLogin, SANDBOX};
 use crate::model::notification::{NotifyTo, WebhookUrl};
 use crate::report::environments::{CheckRow, EnvironmentRow, checks_table, environments_table, facts_table};
-use crate::report::{Role, text};
+use crate::report::{Role, Style, in_words, text};
 
 /// The commands of `environment`.
 #[derive(Debug, clap::Subcommand)]
@@ -222,11 +222,13 @@ fn page(cx: &Context, definition: &EnvironmentDefinition) -> String {
         fact("notify", format!("{}: {to}", on.join(", ")));
     }
     for (name, value) in definition.target_values() {
-        fact(&format!("target.{name}"), text::value(&value));
+        fact(&format!("target.{name}"), if value.is_object() || value.is_array() { in_words(&value) } else { text::whole(&value) });
     }
     let title = style.paint(Role::Strong, name);
     let title = if summary.is_empty() { title } else { format!("{title}  {}", text::clean(summary)) };
-    format!("{title}\n\n{}", facts_table(&facts, style))
+    // Where there is no terminal, lines stay whole, so that they can be searched.
+    let wide = Style { width: if style.wrap { style.width } else { usize::from(u16::MAX) }, ..style.clone() };
+    format!("{title}\n\n{}", facts_table(&facts, &wide))
 }
 
 fn check(cx: &Context, app: &App, name: Option<String>) -> Result<u8, Failure> {

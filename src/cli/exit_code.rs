@@ -28,8 +28,8 @@ pub const INTERRUPTED: u8 = 130;
 /// The table as `--help` prints it.
 pub const TABLE: &str = "\
 Exit codes:
-    0  succeeded; `rollback` and `cancel` that completed; an instruction taken;
-       a question answered
+    0  succeeded; `rollback` and `cancel` that completed, a `resume` of theirs
+       too; nothing to take back; an instruction taken; a question answered
     1  the run failed: paused by a failure, rolled back after one, failed,
        cancelled, or succeeded with failures
     2  usage, or no such run

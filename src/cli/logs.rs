@@ -25,7 +25,7 @@ Examples:
   runsheet logs 3fa9c1d2 warm      those of one step, and what it printed
   runsheet logs --follow           as they happen")]
 pub struct Args {
-    /// The run [default: the only open one, else the latest]
+    /// The run, or a playbook: its latest [default: the only open one, else the latest]
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: Option<String>,
     /// Only this step, with what it printed

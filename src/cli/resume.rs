@@ -8,11 +8,13 @@ use super::context::Context;
 use super::drive::{Drive, drive};
 use super::exit_code::{self, Asked};
 use super::failure::Failure;
+use super::run::detach;
 use super::select;
 use crate::app::{App, AppError, Owner, OwnershipError, Stay};
 use crate::model::id::RunId;
 use crate::model::instruction::Command;
 use crate::model::status::RunStatus;
+use crate::report::RunView;
 
 /// The arguments of `resume`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +23,8 @@ Every failed step gets a fresh set of attempts; `retry` gives them to just one.
 
 Examples:
   runsheet resume                  the only open run
-  runsheet resume 3fa9c1d2 --watch stay, and take up whatever becomes due")]
+  runsheet resume 3fa9c1d2 --watch stay, and take up whatever becomes due
+  runsheet resume --detach         the same in the background")]
 pub struct Args {
     /// The run [default: the only open one]
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::open_runs))]
@@ -32,6 +35,9 @@ pub struct Args {
     /// Wait for locks that another run holds, instead of refusing
     #[arg(short, long)]
     wait: bool,
+    /// Leave the run to a background process, which stays with it, and return once it has it
+    #[arg(short, long, conflicts_with_all = ["watch", "wait"])]
+    detach: bool,
 }
 
 /// Goes on with a run.
@@ -55,9 +61,21 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
         );
     }
     say_target(cx, &view);
+    if args.detach {
+        return detach(cx, &app, run, view.playbook());
+    }
     let stay = if args.watch { Stay::Always } else { Stay::WhileItGoesOn };
-    let command = Some((Command::Resume, None));
-    drive(cx, &app, view, Drive { command, asked: Asked::Forward, stay, wait: args.wait })
+    // A run that nobody has had yet is begun: that needs no word.
+    let command = view.owner().is_some().then_some((Command::Resume, None));
+    let asked = if is_asked_back(&view) { Asked::Back } else { Asked::Forward };
+    drive(cx, &app, view, Drive { command, asked, stay, wait: args.wait })
+}
+
+/// Whether what is gone on with is a rollback that somebody asked for.
+fn is_asked_back(view: &RunView) -> bool {
+    let asked = |command: &Command| matches!(command, Command::Rollback { .. } | Command::Cancel { rollback: true });
+    view.rollback().is_some_and(|rollback| !rollback.ended)
+        && view.instructions().any(|told| told.refused.is_none() && asked(&told.command))
 }
 
 /// That another process has the run, before anything of it is read or asked.

@@ -1,14 +1,16 @@
 //! `rollback`: takes back what a run did, or some steps of it.
 
 use clap_complete::engine::ArgValueCompleter;
+use serde_json::json;
 
 use super::complete;
-use super::confirm::{acts_on, say_target};
+use super::confirm::{confirm_back, say_target};
 use super::context::Context;
-use super::exit_code::Asked;
+use super::exit_code::{self, Asked};
 use super::failure::Failure;
 use super::instruct::instruct;
-use super::{ask, select};
+use super::select;
+use crate::app::App;
 use crate::model::id::StepPath;
 use crate::model::instruction::Command;
 use crate::report::{Role, RunView};
@@ -21,11 +23,13 @@ const LISTED: usize = 40;
 #[command(after_help = "\
 Puts back the values that were there before the run. What somebody else changed meanwhile is left alone, and the run is stuck until an operator decides.
 
+Where the environment wants its runs confirmed by its name, so is this: typed, or with --confirm; --yes is not enough there.
+
 Examples:
-  runsheet rollback                          what the only open run did, else the latest that owes something
+  runsheet rollback                          what the only open run did, else what was changed last; nothing, where nothing is owed
   runsheet rollback 3fa9c1d2 --only scale    just that step; what needs it has to be named too")]
 pub struct Args {
-    /// The run [default: the only open one that owes something, else the latest that does]
+    /// The run [default: the only open one that owes something, else the one whose changes are the latest]
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: Option<String>,
     /// Only this step; may be given several times
@@ -34,6 +38,9 @@ pub struct Args {
     /// Why; it is kept with the run
     #[arg(short, long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Confirm outside the sandbox by the name of the run's environment
+    #[arg(long, value_name = "ENVIRONMENT", add = ArgValueCompleter::new(complete::environments))]
+    confirm: Option<String>,
 }
 
 /// Takes back what a run did.
@@ -42,18 +49,29 @@ pub struct Args {
 /// When it is not confirmed, or the run refuses.
 pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let app = cx.app()?;
-    let run = select::to_take_back(cx, &app, args.run.as_deref())?;
-    let view = cx.view(&app, run)?;
+    let Some(view) = select::to_take_back(cx, &app, args.run.as_deref())? else { return nothing_owed(cx, &app) };
     preview(cx, &view, &args.only);
     say_target(cx, &view);
-    ask::confirm(cx, &format!("Take this back (run {} of {}{})?", run.short(), view.playbook(), environment(&view)))?;
+    let asked = format!("Take this back (run {} of {})", view.run().short(), view.playbook());
+    confirm_back(cx, &app, &view, &asked, args.confirm.as_deref())?;
     let only: Vec<StepPath> = args.only.iter().map(|step| StepPath::from(step.as_str())).collect();
     instruct(cx, &app, view, Command::Rollback { only }, args.reason, Asked::Back)
 }
 
-/// ` on staging`; nothing for the sandbox. Which cluster that is stands above the question, where it can be read in one piece.
-pub fn environment(view: &RunView) -> String {
-    acts_on(view).and(view.environment()).map(|name| format!(" on {name}")).unwrap_or_default()
+/// Says that there is nothing to take back.
+fn nothing_owed(cx: &Context, app: &App) -> Result<u8, Failure> {
+    if cx.output.is_text() {
+        let open = select::open(app)?.len();
+        let mut said = "no run owes anything: nothing was done".to_owned();
+        if open > 0 {
+            let runs = if open == 1 { "1 run is open".to_owned() } else { format!("{open} runs are open") };
+            said.push_str(&format!("\n{runs}: `runsheet cancel RUN` ends one, `runsheet rollback RUN` too"));
+        }
+        cx.output.page(&said);
+    } else {
+        cx.output.json(&json!({ "run": null, "owed": [] }));
+    }
+    Ok(exit_code::SUCCEEDED)
 }
 
 /// Shows on standard error what would be taken back, and what stays.

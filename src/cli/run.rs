@@ -14,7 +14,7 @@ use super::exit_code::{self, Asked};
 use super::failure::Failure;
 use super::output::Format;
 use super::watch::print_event;
-use crate::app::{App, Filter, Request, Stay, without_number};
+use crate::app::{App, Filter, Owner, Request, Stay, without_number};
 use crate::model::id::RunId;
 use crate::model::preview::Preview;
 use crate::report::{Role, text};
@@ -113,12 +113,14 @@ fn warn_of_half_done(cx: &Context, app: &App, preview: &Preview) -> Result<(), F
     for (run, objects) in app.half_done(preview)?.into_iter().take(NAMED) {
         let objects: Vec<String> = objects.iter().take(NAMED).map(|object| text::clean(&object.in_words())).collect();
         let word = cx.output.err.paint(Role::Attention, "warning:");
-        cx.output.note(&format!(
-            "{word} run {} of {} is half done on {}: resume it or roll it back first",
-            run.run.short(),
-            run.playbook,
-            objects.join(", ")
-        ));
+        let (short, objects) = (run.run.short(), objects.join(", "));
+        let what = match app.owner(run.run)? {
+            Owner::Nobody => format!("is half done on {objects}: resume it or roll it back first"),
+            Owner::Process(_) | Owner::Unnamed => {
+                format!("is going on, and has changed {objects}: `runsheet status {short} --follow` shows it")
+            }
+        };
+        cx.output.note(&format!("{word} run {short} of {} {what}", run.playbook));
     }
     Ok(())
 }
@@ -136,7 +138,8 @@ fn begun(app: &App, failure: Failure, run: RunId) -> Failure {
     failure.hint(hint)
 }
 
-fn detach(cx: &Context, app: &App, run: RunId, playbook: &str) -> Result<u8, Failure> {
+/// Leaves a run to the background.
+pub(super) fn detach(cx: &Context, app: &App, run: RunId, playbook: &str) -> Result<u8, Failure> {
     let (pid, log) = app.detach(run).map_err(|error| begun(app, error.into(), run))?;
     let short = run.short();
     if cx.output.is_text() {

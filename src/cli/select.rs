@@ -6,17 +6,22 @@ use super::context::Context;
 use super::failure::Failure;
 use crate::app::{App, Filter, Owner, RunSummary};
 use crate::model::id::RunId;
+use crate::model::status::RunStatus;
+use crate::report::RunView;
 
 /// How many runs a message names.
 const NAMED: usize = 10;
+/// Of how many ended runs, the latest, it is looked up whether a rollback action of theirs would give something back.
+const LOOKED_UP: usize = 50;
 
-/// The run that is named, or the only open one, or of several the one at work or the latest; else the latest: for questions.
+/// The run that is named, by its id or as the latest of its playbook; or the only open one, or of several the one at work or the latest; else the
+/// latest: for questions.
 ///
 /// # Errors
 /// When the text names no run, or there is none at all.
 pub fn for_question(app: &App, text: Option<&str>) -> Result<RunId, Failure> {
     if let Some(text) = text {
-        return Ok(app.find_run(text)?);
+        return app.find_run(text).or_else(|error| latest_of(app, text)?.ok_or_else(|| error.into()));
     }
     let open = open(app)?;
     match open.as_slice() {
@@ -46,7 +51,7 @@ pub fn open_one(app: &App, text: Option<&str>) -> Result<RunId, Failure> {
     match open(app)?.as_slice() {
         [only] => Ok(only.run),
         [] => Err(Failure::usage("no run is open").hint("`runsheet runs` lists all; `runsheet run PLAYBOOK` starts one")),
-        several => Err(which(several)),
+        several => Err(which(several, OPEN)),
     }
 }
 
@@ -61,36 +66,54 @@ pub fn open_one_or_latest(app: &App, text: Option<&str>) -> Result<RunId, Failur
     match open(app)?.as_slice() {
         [only] => Ok(only.run),
         [] => latest(app),
-        several => Err(which(several)),
+        several => Err(which(several, OPEN)),
     }
 }
 
-/// The run that is named, or the only open one that owes something, or the latest that does; where none does, as [`open_one_or_latest`]: for what
-/// takes back.
+/// The run that is named; else, of those that owe something, the only open one, or the one that was the last to change something. `None`: none owes
+/// anything.
 ///
 /// # Errors
-/// When the text names no run, there is none, or several are open that owe something.
-pub fn to_take_back(cx: &Context, app: &App, text: Option<&str>) -> Result<RunId, Failure> {
-    if text.is_some() {
-        return open_one_or_latest(app, text);
+/// When the text names no run, there is none at all, or those that owe something are several open ones, or in several environments.
+pub fn to_take_back(cx: &Context, app: &App, text: Option<&str>) -> Result<Option<RunView>, Failure> {
+    if let Some(text) = text {
+        return Ok(Some(cx.view(app, app.find_run(text)?)?));
     }
+    latest(app)?;
     let mut owing = Vec::new();
-    for run in open(app)? {
+    let mut looked_up = 0;
+    for run in app.runs(u32::MAX, &Filter::default())?.runs {
         // What a rollback action would give back is not in the ledger.
-        if run.owed > 0 || !cx.view(app, run.run)?.owed().is_empty() {
-            owing.push(run);
+        let ended = run.status.is_finished();
+        let may = match run.status {
+            _ if run.owed > 0 || !ended => true,
+            RunStatus::RolledBack => false,
+            _ => looked_up < LOOKED_UP,
+        };
+        if may {
+            looked_up += usize::from(ended && run.owed == 0);
+            let view = cx.view(app, run.run)?;
+            if !view.owed().is_empty() || view.status() == RunStatus::RollingBack {
+                owing.push((run, view));
+            }
         }
     }
-    match owing.as_slice() {
-        [only] => return Ok(only.run),
-        [] => {}
-        several => return Err(which(several)),
+    if owing.iter().any(|(run, _)| run.environment != owing[0].0.environment) {
+        let runs: Vec<RunSummary> = owing.into_iter().map(|(run, _)| run).collect();
+        return Err(which(&runs, "owe something, in several environments,"));
     }
-    let runs = app.runs(u32::MAX, &Filter::default())?.runs;
-    match runs.iter().find(|run| run.owed > 0) {
-        Some(owing) => Ok(owing.run),
-        None => open_one_or_latest(app, None),
+    let open: Vec<RunSummary> = owing.iter().map(|(run, _)| run).filter(|run| !run.status.is_finished()).cloned().collect();
+    match open.as_slice() {
+        [] => Ok(owing.into_iter().map(|(_, view)| view).max_by_key(changed_at)),
+        [only] => Ok(owing.into_iter().map(|(_, view)| view).find(|view| view.run() == only.run)),
+        several => Err(which(several, OPEN)),
     }
+}
+
+/// When the run was the last to change something that it owes.
+fn changed_at(view: &RunView) -> Option<jiff::Timestamp> {
+    let steps = view.owed().into_iter().flat_map(|owed| owed.steps);
+    steps.filter_map(|step| view.step(step.as_str()).and_then(|step| step.ended_at.or(step.started_at))).max()
 }
 
 /// The open runs, the latest first.
@@ -101,15 +124,27 @@ pub fn open(app: &App) -> Result<Vec<RunSummary>, Failure> {
     Ok(app.runs(u32::MAX, &Filter { open: true, ..Filter::default() })?.runs)
 }
 
-/// That several runs could be meant.
-pub fn which(runs: &[RunSummary]) -> Failure {
-    let named = runs.iter().take(NAMED).map(|run| format!("{}  {} {}", run.run.short(), run.playbook, run.status));
+/// What several runs have in common, where one of them is to be named.
+pub const OPEN: &str = "are open,";
+
+/// That several runs could be meant, which all are, or do, this.
+pub fn which(runs: &[RunSummary], all: &str) -> Failure {
+    let named = runs.iter().take(NAMED).map(|run| {
+        let on = run.environment.as_ref().map(|environment| format!(" on {environment}")).unwrap_or_default();
+        format!("{}  {} {}{on}", run.run.short(), run.playbook, run.status)
+    });
     let more = runs.len().saturating_sub(NAMED);
     let mut lines: Vec<String> = std::iter::once("name one of them:".to_owned()).chain(named).collect();
     if more > 0 {
         lines.push(format!("… {more} more"));
     }
-    Failure::usage(format!("{} runs are open, and none was named", runs.len())).hint(lines.join("\n"))
+    Failure::usage(format!("{} runs {all} and none was named", runs.len())).hint(lines.join("\n"))
+}
+
+/// The latest run of a playbook.
+fn latest_of(app: &App, playbook: &str) -> Result<Option<RunId>, Failure> {
+    let runs = app.runs(u32::MAX, &Filter::default())?.runs;
+    Ok(runs.into_iter().find(|run| run.playbook == playbook).map(|run| run.run))
 }
 
 fn latest(app: &App) -> Result<RunId, Failure> {

@@ -28,7 +28,7 @@ Examples:
   runsheet status --follow        watch a run that another terminal, or the background, drives
   runsheet status 3fa9c1d2 -o json | jq '.steps[] | {id, status}'")]
 pub struct Args {
-    /// The run [default: the only open one, else the latest]
+    /// The run, or a playbook: its latest [default: the only open one, else the latest]
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: Option<String>,
     /// Follow it until it ends, or nobody works on it any more

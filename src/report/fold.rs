@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::step_view::{Drift, EffectState, Kept, NextAttempt, RevertView, StepView};
 use super::view::{INSTRUCTIONS, InstructionView, Owner, RollbackView, RunView};
 use crate::model::change::{Standing, Swap};
-use crate::model::event::{Event, Record, ResetTo, Success};
+use crate::model::event::{Event, Phase, Record, ResetTo, Success};
 use crate::model::id::StepPath;
 use crate::model::intent::{Intent, Revert};
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
@@ -54,7 +54,7 @@ impl RunView {
             }
             Event::RunOutputs { outputs } => self.outputs.clone_from(outputs),
             Event::RollbackBegan { scope, reason } => {
-                self.rollback = Some(RollbackView { scope: scope.clone(), reason: reason.clone(), ended: false });
+                self.rollback = Some(RollbackView { scope: scope.clone(), reason: reason.clone(), began_at: record.at, ended: false });
             }
             Event::RollbackEnded { .. } => {
                 if let Some(rollback) = &mut self.rollback {
@@ -145,6 +145,7 @@ impl RunView {
 impl StepView {
     fn apply(&mut self, record: &Record) {
         let at = record.at;
+        self.heard_at = Some(at);
         match &record.event {
             Event::StepExpanded { .. } | Event::PlaybookCalled { .. } => {
                 self.started_at.get_or_insert(at);
@@ -165,6 +166,7 @@ impl StepView {
             Event::WaitOver { .. } => self.waiting = None,
             Event::StepStarted { occurrence, intent, .. } => {
                 self.occurrence = *occurrence;
+                self.checks_passed = 0;
                 self.started_at = Some(at);
                 self.ended_at = None;
                 self.waiting = None;
@@ -177,6 +179,7 @@ impl StepView {
             }
             Event::AttemptStarted { attempt, intent, .. } => {
                 self.attempt = *attempt;
+                self.checks_passed = 0;
                 self.retry = None;
                 self.intend(intent, record.seq);
             }
@@ -197,7 +200,8 @@ impl StepView {
                 self.retry = Some(Box::new(NextAttempt { attempt: *attempt, until: *until, failure: failure.clone() }));
             }
             Event::MonitorFired { .. } => self.since = Some(at),
-            Event::CheckPassed { .. } => {}
+            Event::CheckPassed { phase: Phase::After, index, .. } => self.checks_passed = index + 1,
+            Event::CheckPassed { phase: Phase::Before, .. } => {}
             Event::StepSucceeded { outputs, how, .. } => {
                 self.end(at);
                 self.outputs = outputs.clone();

@@ -39,7 +39,7 @@ struct LiveStep {
 impl Live {
     /// A step printed a line.
     pub fn line(&mut self, step: &StepPath, line: &str) {
-        let line = text::clean(line);
+        let line = text::once(&text::clean(line));
         if !line.trim().is_empty() {
             self.steps.entry(step.clone()).or_default().line = Some(line.chars().take(LINE_LIMIT).collect());
         }
@@ -86,10 +86,11 @@ fn header(view: &RunView, style: &Style) -> String {
     if let Some(environment) = view.environment() {
         line.push_str(&format!("  {}", style.paint(Role::Quiet, &format!("on {}", text::clean(environment)))));
     }
-    match view.reason() {
-        Some(reason) => line.push_str(&format!("  {}", text::clean(reason))),
-        None if view.is_cancelling() => line.push_str("  ends when what runs has finished"),
-        None => {}
+    match (view.winding_down(style), view.reason()) {
+        (Some(waits), _) => line.push_str(&format!("  {}", style.paint(Role::Attention, &waits))),
+        (None, Some(reason)) => line.push_str(&format!("  {}", text::clean(reason))),
+        (None, None) if view.is_cancelling() => line.push_str("  ends when what runs has finished"),
+        (None, None) => {}
     }
     line
 }
@@ -270,7 +271,9 @@ pub(super) fn ended(step: &StepView) -> String {
             let drift = step.drift.last().map(|drift| format!("{} is {} now", text::clean(&drift.what), text::value(&drift.found)));
             [changes, step.how.as_ref().map(lines::success), drift].into_iter().flatten().collect::<Vec<_>>().join(", ")
         }
-        StepStatus::Failed | StepStatus::RollbackFailed => step.failure.as_deref().map(|it| text::clean(&it.message)).unwrap_or_default(),
+        StepStatus::Failed | StepStatus::RollbackFailed => {
+            step.failure.as_deref().map(|it| text::once(&text::clean(&it.message))).unwrap_or_default()
+        }
         StepStatus::Skipped => step.skip.as_deref().map(lines::skipped).unwrap_or_default(),
         StepStatus::Unknown => step.unknown.as_deref().map(text::clean).unwrap_or_default(),
         StepStatus::RolledBack => step.note.as_deref().map_or_else(|| put_back(step), text::clean),

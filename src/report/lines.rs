@@ -7,9 +7,10 @@ use super::prose::wrapped;
 use super::style::{Role, Style, of_run, of_step};
 use super::text;
 use super::view::RunView;
-use crate::model::event::{Event, GateKind, Phase, Record, ResetTo, SkipReason, Success, Waiting};
+use crate::model::event::{Event, GateKind, Phase, Record, ResetTo, RollbackScope, SkipReason, Success, Waiting};
 use crate::model::instruction::Command;
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
+use crate::model::status::RunStatus;
 
 /// The longest name that the column of names makes room for.
 const NAME_LIMIT: usize = 24;
@@ -29,8 +30,16 @@ pub fn line(view: &RunView, record: &Record, style: &Style) -> Option<String> {
             (text::clean(path.as_str()), status.as_str(), of_step(status).1, what)
         }
         None => {
-            let what = about_run(view, &record.event)?;
-            (format!("run {}", view.run().short()), view.status().as_str(), of_run(view.status()), what)
+            let what = about_run(view, &record.event, style)?;
+            let (word, role) = match &record.event {
+                // Where the run stands once it has taken that, the next line says.
+                Event::Instructed { .. } => ("told", Role::Quiet),
+                Event::RollbackBegan { scope: RollbackScope::Run | RollbackScope::Only { .. }, .. } => {
+                    (RunStatus::RollingBack.as_str(), of_run(RunStatus::RollingBack))
+                }
+                _ => (view.status().as_str(), of_run(view.status())),
+            };
+            (format!("run {}", view.run().short()), word, role, what)
         }
     };
     Some(columns(view, style, &text::time(record.at, style), &subject, (word, role), &what))
@@ -56,7 +65,7 @@ fn name_width(view: &RunView) -> usize {
     view.outline.widest.clamp(NAME_LEAST, NAME_LIMIT)
 }
 
-fn about_run(view: &RunView, event: &Event) -> Option<String> {
+fn about_run(view: &RunView, event: &Event, style: &Style) -> Option<String> {
     Some(match event {
         Event::RunCreated(spec) => {
             let mut what = spec.playbook.clone();
@@ -70,9 +79,14 @@ fn about_run(view: &RunView, event: &Event) -> Option<String> {
         }
         Event::RunOwned { .. } | Event::RunOutputs { .. } | Event::RollbackEnded { .. } => return None,
         Event::RunStatusChanged { status, reason } => {
-            let took = status.is_finished().then(|| view.created_at().zip(view.updated_at())).flatten();
+            let from = match (status, view.rollback()) {
+                (RunStatus::RolledBack, Some(rollback)) => Some(rollback.began_at),
+                _ => view.created_at(),
+            };
+            let took = status.is_finished().then(|| from.zip(view.updated_at())).flatten();
             let took = took.map(|(from, to)| format!("in {}", text::duration(from, to)));
-            [took, reason.as_deref().map(text::clean)].into_iter().flatten().collect::<Vec<_>>().join(": ")
+            let waits = (*status == RunStatus::Paused).then(|| view.winding_down(style)).flatten();
+            [took, reason.as_deref().map(text::clean), waits].into_iter().flatten().collect::<Vec<_>>().join(": ")
         }
         Event::RollbackBegan { scope, reason } => format!("takes back {}: {}", scope_in_words(scope), text::clean(reason)),
         Event::CancelBegan => "ends when what runs has finished".to_owned(),
@@ -80,6 +94,8 @@ fn about_run(view: &RunView, event: &Event) -> Option<String> {
             let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             text::clean(&format!("{by}: {}{why}", told(command)))
         }
+        // What cannot be paused ends what runs, all the same.
+        Event::InstructionRefused { command: Command::Pause, .. } if view.winding_down(style).is_some() => view.winding_down(style)?,
         Event::InstructionRefused { by, command, why, .. } => text::clean(&format!("refused {by}'s {}: {why}", told(command))),
         _ => return None,
     })
@@ -171,7 +187,7 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
         Event::RevertRetryScheduled { until, failure, .. } => format!("tries again at {}: {}", text::time(*until, style), reason(failure)),
         Event::RevertFollowed { followed, .. } => match followed {
             Followed::Yes => return None,
-            Followed::No { holds } => format!("the platform has not followed yet: {}", text::clean(holds)),
+            Followed::No { holds } => format!("the platform has not followed yet: {}", text::once(&text::clean(holds))),
         },
         Event::StepRolledBack { note, .. } => {
             [took(step), note.as_deref().map(text::clean)].into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -195,8 +211,8 @@ fn took(step: &super::step_view::StepView) -> Option<String> {
 /// A failure with its hint, on one line.
 pub(super) fn reason(failure: &Failure) -> String {
     match &failure.hint {
-        Some(hint) => format!("{} (hint: {})", text::clean(&failure.message), text::clean(hint)),
-        None => text::clean(&failure.message),
+        Some(hint) => format!("{} (hint: {})", text::once(&text::clean(&failure.message)), text::clean(hint)),
+        None => text::once(&text::clean(&failure.message)),
     }
 }
 
@@ -278,7 +294,6 @@ mod tests {
 
     use super::super::fixture::{Journal, path, pre_event, run_id};
     use super::*;
-    use crate::model::status::RunStatus;
 
     fn told(journal: &Journal) -> String {
         let mut view = RunView::new(run_id()).with_definition(&pre_event());
@@ -357,7 +372,7 @@ mod tests {
         19:00:12  scale           rolling_back     the platform has not followed yet: 6 pods are still there
         19:00:53  scale           rolled_back      in 41s
         19:00:53  budget          kept             nothing to put back
-        19:00:53  run 3fa9c1d2    rolled_back      in 53s
+        19:00:53  run 3fa9c1d2    rolled_back      in 41s
 "#);
     }
 }

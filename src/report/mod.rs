@@ -34,15 +34,18 @@ pub mod tables;
 pub mod text;
 pub mod undo;
 pub mod view;
+mod winding;
 
 pub use commands::Suggestion;
 pub use error::error_block;
 pub use json::{event_json, status_json};
 pub use needs::{Need, NeedKind, Needs};
 pub use outline::Outline;
+pub use outputs::in_words;
 pub use owed::{Owed, OwedWhat};
 pub use playbook::show_playbook;
 pub use preview::preview;
+pub use prose::fold;
 pub use sheet::by_hand;
 pub use status::status;
 pub use step_view::StepView;

@@ -70,7 +70,7 @@ impl RunView {
     /// What waits for a person; `None`: nothing does.
     pub fn needs_person(&self) -> Option<Needs> {
         let needs: Vec<Need> = self.pressing().map(|(step, kind)| need(step, kind)).collect();
-        let commands = self.answers(needs.first()?, needs.len());
+        let commands = self.possible(self.answers(needs.first()?, needs.len()));
         Some(Needs { needs, commands })
     }
 
@@ -79,7 +79,7 @@ impl RunView {
         let mut pressing = self.pressing();
         let (step, kind) = pressing.next()?;
         let (need, more) = (need(step, kind), pressing.count());
-        let command = self.answers(&need, more + 1).into_iter().next()?;
+        let command = self.possible(self.answers(&need, more + 1)).into_iter().next()?;
         Some((need, more, command))
     }
 
@@ -87,8 +87,16 @@ impl RunView {
     pub fn need_of(&self, path: &StepPath) -> Option<(Need, Vec<Suggestion>)> {
         let (step, kind) = self.pressing().find(|(step, _)| step.path == *path)?;
         let need = need(step, kind);
-        let answers = self.answers(&need, 1);
+        let answers = self.possible(self.answers(&need, 1));
         Some((need, answers))
+    }
+
+    /// Without what a living process refuses: nobody else can go on with its run.
+    fn possible(&self, mut commands: Vec<Suggestion>) -> Vec<Suggestion> {
+        if self.owner_alive == Some(true) {
+            commands.retain(|next| !next.command.starts_with("runsheet resume "));
+        }
+        commands
     }
 
     /// The steps that wait for a person, the most pressing kind first.
@@ -133,7 +141,7 @@ impl RunView {
         };
         let mut commands = Vec::new();
         match self.status {
-            RunStatus::Running | RunStatus::RollingBack | RunStatus::Waiting if self.owner_alive == Some(false) => {
+            RunStatus::Running | RunStatus::RollingBack if self.owner_alive == Some(false) => {
                 commands.push(of_run("resume", run, "go on: nobody works on it now"));
                 commands.extend(cancel());
             }
@@ -142,7 +150,16 @@ impl RunView {
                 commands.extend(cancel());
             }
             RunStatus::Waiting => {
-                commands.push(of_run("resume --watch", run, "stay and take up whatever becomes due"));
+                if self.owner_alive == Some(true) {
+                    commands.push(of_run("status --follow", run, "follow it: it goes on by itself"));
+                } else {
+                    commands.push(of_run("resume --watch", run, "stay with it, and start what becomes due"));
+                    commands.push(of_run("resume --detach", run, "leave that to a process in the background"));
+                }
+                commands.extend(cancel());
+            }
+            RunStatus::Paused if self.owner_alive == Some(true) => {
+                commands.push(of_run("status --follow", run, "follow it: what still runs is waited for"));
                 commands.extend(cancel());
             }
             RunStatus::Paused => {
@@ -219,7 +236,7 @@ fn need(step: &StepView, kind: NeedKind) -> Need {
         NeedKind::Stuck | NeedKind::Failed => step.failure.as_ref().and_then(|failure| failure.hint.as_deref()).map(text::clean),
         NeedKind::Unknown | NeedKind::RollbackGate | NeedKind::Late | NeedKind::Gate => None,
     };
-    Need { step: step.path.clone(), kind, why: text::clean(&why), hint }
+    Need { step: step.path.clone(), kind, why: text::once(&text::clean(&why)), hint }
 }
 
 /// What a gate asks, of whom.

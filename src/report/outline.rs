@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::definition::Definition;
 use crate::model::step::{Need, Step, Uses};
@@ -41,6 +42,10 @@ pub struct StepOutline {
     pub needs: Vec<Need>,
     /// Whether it starts however those ended.
     pub always: bool,
+    /// How long each check after it may take; `None`: nothing sets that.
+    pub checks: Vec<Option<Duration>>,
+    /// How long an attempt may take, where something sets that.
+    pub attempt_limit: Option<Duration>,
 }
 
 impl Outline {
@@ -97,6 +102,8 @@ impl StepOutline {
             alerts,
             needs: step.needs.clone(),
             always: step.always,
+            checks: step.after.iter().map(|check| Some(check.within?.0 + check.hold.map_or(Duration::ZERO, |hold| hold.0))).collect(),
+            attempt_limit: step.attempt_timeout.or(step.timeout).map(|span| span.0),
         }
     }
 }

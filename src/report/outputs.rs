@@ -8,22 +8,35 @@ use super::section::{self, LIMIT};
 use super::style::Style;
 use super::text;
 use super::view::RunView;
+use crate::model::status::RunStatus;
 
+/// The longest list or map that stands as JSON, in columns; a longer one has spaces at which a line can break.
+const FLOW: usize = 80;
 /// The longest part of an item that stands beside others; what is longer has a line of its own.
 const BESIDE: usize = 48;
 
 /// The section.
 pub(super) fn section(page: &mut Vec<String>, view: &RunView, style: &Style) {
     let lines = view.outputs().iter().flat_map(|(name, value)| output(&text::clean(name), value)).collect();
-    let all = view.missed().is_empty();
-    section::prose(page, style, if all { "Outputs" } else { "Outputs (as the playbook has them, though not all steps ran)" }, lines);
+    let taken_back = view.status() == RunStatus::RolledBack;
+    let heading = match (taken_back, view.missed().is_empty()) {
+        (true, _) => "Outputs (as they were before the rollback)",
+        (false, true) => "Outputs",
+        (false, false) => "Outputs (as the playbook has them, though not all steps ran)",
+    };
+    section::prose(page, style, heading, lines);
 }
 
 fn output(name: &str, value: &Value) -> Vec<String> {
     let items = match value {
         Value::Array(items) if items.is_empty() => return vec![format!("{name}: none")],
-        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) || text::value(value).ends_with('…') => items,
-        _ => return vec![format!("{name}: {}", text::value(value))],
+        Value::Array(items)
+            if items.iter().any(|item| item.is_object() || item.is_array()) || text::columns(&text::whole(value)) > FLOW =>
+        {
+            items
+        }
+        Value::Object(_) if text::columns(&text::whole(value)) > FLOW => return vec![format!("{name}: {}", in_words(value))],
+        _ => return vec![format!("{name}: {}", text::whole(value))],
     };
     let mut lines = vec![format!("{name}:")];
     for entry in items.iter().take(LIMIT) {
@@ -47,7 +60,7 @@ fn item(item: &Value) -> Vec<String> {
 }
 
 /// A value in flow style, with spaces at which a line can be broken.
-pub(super) fn in_words(value: &Value) -> String {
+pub fn in_words(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(in_words).collect::<Vec<_>>().join(", ")),
         Value::Object(entries) => {
@@ -91,6 +104,12 @@ mod tests {
         assert_eq!(output("problems", &json!([])), ["problems: none"]);
         assert_eq!(output("names", &json!(["a", "b"])), [r#"names: ["a","b"]"#]);
         assert_eq!(output("ready", &json!(8)), ["ready: 8"]);
+        let long = "is busy ".repeat(40);
+        assert_eq!(output("use", &json!(long)), [format!("use: {long}")]);
+        let place =
+            json!({ "host": "tickets.abcdefghijkl.eu-central-1.rds.amazonaws.com", "port": 5432, "status": "available, and in sync" });
+        let whole = "endpoint: {host: tickets.abcdefghijkl.eu-central-1.rds.amazonaws.com, port: 5432, status: available, and in sync}";
+        assert_eq!(output("endpoint", &place), [whole]);
         let many = Value::Array((0..25).map(|n| json!({ "n": n })).collect());
         assert_eq!(output("many", &many).last().unwrap(), "  … 5 more");
     }

@@ -26,12 +26,17 @@ struct Inner {
     out: Option<Box<dyn Write + Send>>,
     /// The last progress told of each step, so that none is told twice.
     parts: HashMap<StepPath, (u64, u64)>,
+    /// What each step that reads said last of each thing, so that none is told twice; what it said of it now may be something else.
+    said: HashMap<StepPath, HashMap<String, String>>,
 }
+
+/// Of how many things that one step reads it is kept what was said last.
+const THINGS: usize = 1000;
 
 impl PlainView {
     /// Prints to `out` what is told from now on; `view` may hold what happened before.
     pub fn new(view: RunView, style: Style, out: Box<dyn Write + Send>) -> Self {
-        Self { inner: Mutex::new(Inner { view, style, out: Some(out), parts: HashMap::new() }) }
+        Self { inner: Mutex::new(Inner { view, style, out: Some(out), parts: HashMap::new(), said: HashMap::new() }) }
     }
 
     /// These records were committed. Those of another run are left out.
@@ -47,6 +52,7 @@ impl PlainView {
             let ended = |path: &&StepPath| inner.view.step(path.as_str()).is_some_and(|step| step.status.is_ended());
             if let Some(path) = record.event.step().filter(ended) {
                 inner.parts.remove(path);
+                inner.said.remove(path);
             }
             if let Some(line) = lines::line(&inner.view, record, &inner.style) {
                 inner.print(&line);
@@ -57,9 +63,9 @@ impl PlainView {
     /// A step printed a line.
     pub fn line(&self, run: RunId, step: &StepPath, line: &str, now: Timestamp) {
         let mut inner = self.lock();
-        if inner.view.run() == run {
+        if inner.view.run() == run && inner.is_new(step, line) {
             inner.style.now = now;
-            let line = lines::output(&inner.view, now, step.as_str(), line, &inner.style);
+            let line = lines::output(&inner.view, now, step.as_str(), &text::once(line), &inner.style);
             inner.print(&line);
         }
     }
@@ -86,6 +92,20 @@ impl PlainView {
 }
 
 impl Inner {
+    /// Whether a line says something that the step has not just said of the same thing, which is named before its last colon. Programs print what
+    /// they print.
+    fn is_new(&mut self, step: &StepPath, line: &str) -> bool {
+        if self.view.step(step.as_str()).and_then(|step| step.uses()).is_none_or(|uses| self.view.outline.runs_here(uses)) {
+            return true;
+        }
+        let thing = line.rsplit_once(": ").map_or("", |(thing, _)| thing);
+        let said = self.said.entry(step.clone()).or_default();
+        if said.len() >= THINGS {
+            said.clear();
+        }
+        said.insert(thing.to_owned(), line.to_owned()).is_none_or(|last| last != line)
+    }
+
     fn print(&mut self, line: &str) {
         let written = self.out.as_mut().map(|out| writeln!(out, "{line}").and_then(|()| out.flush()));
         if let Some(Err(_)) = written {
@@ -154,6 +174,25 @@ mod tests {
         19:00:12  scale           |                d
         19:00:12  scale           succeeded        in 11s
 "#);
+    }
+
+    #[test]
+    fn what_a_step_reads_is_told_again_only_when_it_changes() {
+        let mut journal = Journal::new();
+        journal.started("scale", Some(Default::default())).started("warm_pool", Some(Default::default()));
+        let told = |step: &str, lines: &[&str]| {
+            let out = Shared::default();
+            let view = RunView::new(run_id()).with_definition(&pre_event());
+            let plain = PlainView::new(view, Style::plain(journal.now), Box::new(out.clone()));
+            plain.committed(run_id(), &journal.records);
+            lines.iter().for_each(|line| plain.line(run_id(), &path(step), line, journal.now));
+            let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+            text.lines().filter_map(|line| Some(line.split_once("|                ")?.1.to_owned())).collect::<Vec<_>>()
+        };
+        let readings = ["rate: 0", "rate: 0", "rate: 5", "rate: 0", "pod a: 200", "pod b: 200", "pod a: 200", "pod b: 503", "x; x", "x; x"];
+        assert_eq!(told("scale", &readings), ["rate: 0", "rate: 5", "rate: 0", "pod a: 200", "pod b: 200", "pod b: 503", "x"]);
+        // A program's lines are its own.
+        assert_eq!(told("warm_pool", &["a", "a"]), ["a", "a"]);
     }
 
     #[test]

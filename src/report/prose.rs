@@ -8,7 +8,7 @@ use super::text;
 
 /// A line of a page in the lines that the terminal has room for, each with this many columns before it; whole where there is no terminal. What follows
 /// is indented by two more than the first, or by as much as it is itself.
-pub(super) fn fold(line: &str, before: usize, style: &Style) -> Vec<String> {
+pub fn fold(line: &str, before: usize, style: &Style) -> Vec<String> {
     if !style.wrap {
         return vec![line.to_owned()];
     }

@@ -79,8 +79,10 @@ pub(super) fn failures(view: &RunView, style: &Style) -> Vec<String> {
     limited(failed, |step| {
         let failure = step.failure.as_deref();
         let path = text::clean(step.path.as_str());
-        let mut lines =
-            vec![format!("{path}: {}", failure.map_or_else(|| step.status.to_string(), |failure| text::clean(&failure.message)))];
+        let mut lines = vec![format!(
+            "{path}: {}",
+            failure.map_or_else(|| step.status.to_string(), |failure| text::once(&text::clean(&failure.message)))
+        )];
         let hint = failure.and_then(|failure| failure.hint.as_deref());
         lines.extend(hint.map(|hint| format!("  {} {}", style.paint(Role::Attention, "hint:"), text::clean(hint))));
         lines
@@ -97,6 +99,14 @@ pub(super) fn commands(commands: &[Suggestion], style: &Style) -> Vec<String> {
             format!("{}{fill}  {}", style.paint(Role::Command, &next.command), next.what)
         })
         .collect()
+}
+
+/// What can be typed next, beneath what is to be known of a run that waits, or still ends what runs.
+pub(super) fn next(view: &RunView, style: &Style) -> Vec<String> {
+    let known = view.stays(style).into_iter().chain(view.winding_down(style));
+    let mut lines: Vec<String> = known.flat_map(|line| fold(&line, 2, style)).collect();
+    lines.extend(commands(&view.next_commands(), style));
+    lines
 }
 
 /// What operators told the run lately.

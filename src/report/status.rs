@@ -34,7 +34,7 @@ pub fn status(view: &RunView, style: &Style) -> String {
         section::prose(&mut page, style, "What happened", happened);
         section(&mut page, style, "What it is about", objects(view, style));
     }
-    section(&mut page, style, "Next", section::commands(&view.next_commands(), style));
+    section(&mut page, style, "Next", section::next(view, style));
     if needs.is_some() {
         section(&mut page, style, "To undo it by hand", undo::by_hand(view, style));
     }

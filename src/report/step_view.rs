@@ -34,6 +34,10 @@ pub struct StepView {
     pub occurrence: u32,
     /// When this doing began.
     pub started_at: Option<Timestamp>,
+    /// When something was heard of it last.
+    pub heard_at: Option<Timestamp>,
+    /// How many of the checks after its action hold.
+    pub checks_passed: u32,
     /// When this doing ended.
     pub ended_at: Option<Timestamp>,
     /// Its outputs, once it succeeded.
@@ -158,6 +162,8 @@ impl StepView {
             attempt: 0,
             occurrence: 0,
             started_at: None,
+            heard_at: None,
+            checks_passed: 0,
             ended_at: None,
             outputs: Value::Null,
             how: None,

@@ -25,7 +25,7 @@ pub fn summary(view: &RunView, style: &Style) -> String {
     section::prose(&mut page, style, "Owed", section::owed(view, style));
     section::prose(&mut page, style, "Not done", skipped::section(view, style));
     if !view.status().is_finished() {
-        section(&mut page, style, "Next", section::commands(&view.next_commands(), style));
+        section(&mut page, style, "Next", section::next(view, style));
     }
     notice(&mut page, view, style);
     page.join("\n")
@@ -50,9 +50,18 @@ pub(super) fn title(view: &RunView, style: &Style) -> String {
     let mut title = format!("{} {} {status}", style.paint(Role::Strong, &text::clean(view.playbook())), view.run().short());
     if let (Some(from), Some(to)) = (view.created_at(), view.status_since()) {
         title.push_str(&match view.status() {
+            RunStatus::RolledBack => match view.rollback() {
+                Some(rollback) => format!(" in {}", text::duration(rollback.began_at, to)),
+                None => String::new(),
+            },
             status if status.is_finished() => format!(" after {}", text::duration(from, to)),
             _ => format!(" since {}", text::time(to, style)),
         });
+    }
+    match view.kept_changes() {
+        kept if kept == 0 || view.status() != RunStatus::RolledBack => {}
+        1 => title.push_str(", but 1 step keeps what it changed"),
+        kept => title.push_str(&format!(", but {kept} steps keep what they changed")),
     }
     if view.word() != view.status().as_str() {
         title.push_str(&format!(" ({}, but nobody works on it)", view.status()));

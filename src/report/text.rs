@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::style::Style;
 use crate::model::change::{Change, ObjectRef};
 
-/// The longest value that is printed in full, in characters.
+/// The longest value that is printed in full where it stands among other words, in characters.
 const VALUE_LIMIT: usize = 80;
 
 /// A length of time: `0.4s`, `3.2s`, `42s`, `5m 03s`, `2h 05m`, `3d 04h`. Nothing is longer than seven characters below 100 days.
@@ -97,14 +97,30 @@ pub fn columns(text: &str) -> usize {
     console::measure_text_width(text)
 }
 
-/// A value: text as it is, `null` as `nothing`, everything else as JSON; what is long is cut.
-pub fn value(value: &Value) -> String {
-    let text = match value {
-        Value::Null => return "nothing".to_owned(),
+/// A value in full: text as it is, `null` as `nothing`, everything else as JSON.
+pub fn whole(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
         Value::String(text) if text.is_empty() => "\"\"".to_owned(),
         Value::String(text) => clean(text),
         other => clean(&other.to_string()),
-    };
+    }
+}
+
+/// What several said in the same words, said once: `3 of 5 are ready; 3 of 5 are ready` is `3 of 5 are ready`.
+pub fn once(text: &str) -> String {
+    let mut parts: Vec<&str> = text.split("; ").collect();
+    parts.dedup();
+    let half = parts.len() / 2;
+    if parts.len() % 2 == 0 && parts[..half] == parts[half..] {
+        parts.truncate(half);
+    }
+    parts.join("; ")
+}
+
+/// The same where it stands among other words: what is long is cut.
+pub fn value(value: &Value) -> String {
+    let text = whole(value);
     if text.chars().nth(VALUE_LIMIT).is_none() {
         return text;
     }
@@ -210,6 +226,19 @@ mod tests {
         assert_eq!(shell_word("warm[pod-1]"), "'warm[pod-1]'");
         assert_eq!(shell_word("prepare/scale"), "prepare/scale");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_is_said_twice_is_told_once() {
+        for (said, told) in [
+            ("3 of 5 are ready; 3 of 5 are ready", "3 of 5 are ready"),
+            ("a; b; a; b", "a; b"),
+            ("a; b; c", "a; b; c"),
+            ("one", "one"),
+            ("", ""),
+        ] {
+            assert_eq!(once(said), told);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::outline::{Outline, StepOutline};
-use super::step_view::{Kept, StepView};
+use super::step_view::{EffectState, Kept, StepView};
 use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
 use crate::model::event::RollbackScope;
@@ -76,6 +76,8 @@ pub struct RollbackView {
     pub scope: RollbackScope,
     /// Why, for people.
     pub reason: String,
+    /// When it began.
+    pub began_at: Timestamp,
     /// Whether it came to its end.
     pub ended: bool,
 }
@@ -332,6 +334,12 @@ impl RunView {
     /// The steps that are not taken back and will not be, with the reason.
     pub fn kept(&self) -> impl Iterator<Item = (&StepView, &Kept)> {
         self.with_status(StepStatus::Kept).filter_map(|step| Some((step, step.kept.as_deref()?)))
+    }
+
+    /// How many steps keep what they changed, though the run was taken back.
+    pub fn kept_changes(&self) -> usize {
+        let changed = |step: &StepView| step.effect != EffectState::None && step.intent.as_ref().is_some_and(|it| !it.changes.is_empty());
+        self.kept().filter(|(step, _)| changed(step)).count()
     }
 
     /// Whether a failed step says itself why: where one beneath it failed, that one does.

@@ -154,7 +154,7 @@ fn killed_at_every_commit_and_effect_of_a_rollback_the_pools_never_exceed_what_i
             return false;
         }
         assert_within(&stage, point);
-        stage.resume_if_open(1);
+        stage.resume_if_open(0);
         if stage.status_json()["status"] == "succeeded" {
             assert_eq!(point, "before-commit:1", "once it is on disk that it is taken back, it goes on by itself");
             stage.run(&["rollback", "--yes"]).code(0);

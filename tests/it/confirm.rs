@@ -96,7 +96,7 @@ fn the_sandbox_asks_nothing_and_another_name_confirms_nothing() {
         .run(&["run", "pre-event", "-p", &event, "--confirm", "production"])
         .code(6)
         .stderr_has("`--confirm production` is not this run's environment, which is sandbox")
-        .stderr_has("--env production");
+        .stderr_has("confirm this one with `--confirm sandbox`");
     stage.run(&["runs", "-o", "json"]).code(0).stdout_is("[]\n");
     let ran = stage.run(&["run", "pre-event", "-p", &event]).code(0);
     assert!(!ran.stderr.contains("It locks"), "the sandbox shows no preview: {ran}");

@@ -148,6 +148,23 @@ fn a_yes_is_asked_for_where_the_environment_wants_no_name() {
 }
 
 #[test]
+fn the_name_is_typed_before_anything_is_taken_back() {
+    let cluster = Cluster::new();
+    let stage = stage_of(&cluster);
+    environment(&stage, &cluster.uid, "confirm: name\n");
+    let _ = stage.run(&["run", "scale", "--env", "staging", "--confirm", "staging"]).code(0);
+    for (args, keys) in [(&["rollback"][..], "y\r"), (&["rollback", "--yes"], "\r")] {
+        let (code, screen) = typed(&stage, args, keys);
+        assert_eq!(code, Some(6), "{screen}");
+        assert_eq!(cluster.stage.effects_on("spec.replicas"), ["2→4"], "{screen}");
+    }
+    let (code, screen) = typed(&stage, &["rollback"], "staging\r");
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.find("replicas 4 → 2").unwrap() < screen.find(ASKS).unwrap(), "{screen}");
+    assert_eq!(cluster.stage.effects_on("spec.replicas"), ["2→4", "4→2"]);
+}
+
+#[test]
 fn without_a_terminal_only_the_name_on_the_command_line_confirms() {
     let cluster = Cluster::new();
     let stage = stage_of(&cluster);

@@ -169,7 +169,10 @@ fn a_run_never_moves_to_another_cluster() {
     assert!(said.err.contains("hint: nothing was done"), "{}", said.err);
     // File and kubeconfig lead elsewhere together: the run knows.
     environment(&stage, &second.uid, "");
-    for args in [&["approve", "gate"][..], &["resume"], &["rollback", "--yes"], &["skip", "gate", "--reason", "x"], &["cancel", "--yes"]] {
+    let run = stage.status_json()["short_id"].as_str().unwrap().to_owned();
+    for args in
+        [&["approve", "gate"][..], &["resume"], &["rollback", &run, "--yes"], &["skip", "gate", "--reason", "x"], &["cancel", "--yes"]]
+    {
         refused(
             &stage,
             args,

@@ -81,7 +81,7 @@ fn promise_3_a_rollback_killed_at_every_commit_and_effect_puts_back_once_what_wa
             return false;
         }
         // Whoever resumes it did not ask for it to be taken back: that it was is no success of the run's.
-        stage.resume_if_open(1);
+        stage.resume_if_open(0);
         if stage.status_json()["status"] == "succeeded" {
             assert_eq!(point, "before-commit:1", "once it is on disk that it is taken back, it goes on by itself");
             stage.run(&["rollback", "--yes"]).code(0);

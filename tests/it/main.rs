@@ -62,6 +62,8 @@ mod rollback_chains;
 mod rollbacks;
 mod secrets;
 mod support;
+mod taking_back;
 mod terminals;
 mod tests_page;
 mod via;
+mod waiting_tells;

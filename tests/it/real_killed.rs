@@ -32,7 +32,7 @@ fn there_and_back(killed: &Killed) {
     }
     let (was_killed, _) = stage.run_killed_at(back, &["rollback", "--yes"]);
     assert!(was_killed, "{name}: there is no such point on the way back");
-    stage.resume_if_open(1);
+    stage.resume_if_open(0);
     assert_eq!(stage.status_json()["status"], "rolled_back", "{name}: {}", stage.run(&["status"]));
     assert_eq!(stage.writes()[killed.forth.len()..], *killed.back, "{name}");
     stage.assert_as_before(&before, &name);
