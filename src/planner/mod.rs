@@ -5,6 +5,8 @@
 
 mod by_hand;
 mod cluster_by_hand;
+mod hand_scope;
+mod hand_words;
 mod known;
 mod permissions;
 mod preview;
