@@ -21,4 +21,4 @@ mod tests;
 pub use by_hand::{ByHandOf, sheet};
 pub use cluster_by_hand::lead_to_cluster;
 pub use permissions::{NeedsAsked, StepNeeds, permissions};
-pub use preview::{Asked, preview};
+pub use preview::{Asked, foreseen_of, preview};
