@@ -285,10 +285,10 @@ fn what_a_run_would_be_refused_for_is_told_with_the_key_to_add() {
     let count = "playbook: count\nsummary: A count\nsteps:\n  - id: budget\n    uses: postgres.connection_budget\n    with: { workload: deployment/ticket-service, replicas: 8, pool_env: DB_POOL_MAX, database: '${{ target.postgres }}' }\n";
     let replica =
         "playbook: replica\nsummary: A replica\nsteps:\n  - { id: source, uses: aws.rds.describe, with: { db_instance: tickets } }\n";
-    let level = "playbook: level\nsummary: A level\nparams: { level: { type: string, default: low } }\nvars: { n: '${{ target.capacity[params.level].replicas }}' }\nsteps:\n  - { id: a, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: '${{ vars.n }}' } }\n";
+    let level = "playbook: level\nsummary: A level\nparams: { level: { type: string, default: low } }\nvars: { n: '${{ target.levels[params.level].replicas }}' }\nsteps:\n  - { id: a, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: '${{ vars.n }}' } }\n";
     let stage = stage_as(&cluster, "deployer", &[("count", count), ("replica", replica), ("level", level), ("scale", SCALE)]);
     let add = |key: &str| format!("cannot work as things are: add `{key} to playbooks/environments/staging.yaml");
-    for (playbook, key) in [("count", "postgres:`"), ("replica", "aws:`"), ("level", "capacity:` under `values:`")] {
+    for (playbook, key) in [("count", "postgres:`"), ("replica", "aws:`"), ("level", "levels:` under `values:`")] {
         let out = doctor(&stage, &[playbook, "--env", "staging"], 6, &[&format!("✘ {playbook} {}", add(key))]);
         assert!(!out.contains("may be done") && !out.contains("all is allowed"), "{out}");
         let ran = stage.run(&["run", playbook, "--env", "staging", "--yes"]).code(3);
