@@ -50,6 +50,12 @@ pub struct PlaybookAccess {
     pub name: String,
     /// How many of its steps ask the cluster for anything.
     pub steps_asking: usize,
+    /// Why a run of it would be refused, whatever the account may do; each reason with its steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub impossible: Option<String>,
+    /// What to do about that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
     /// The steps that lack something, or of which something is not known.
     pub steps: Vec<StepAccess>,
 }
@@ -57,7 +63,8 @@ pub struct PlaybookAccess {
 impl PlaybookAccess {
     /// The worst that was found.
     pub fn verdict(&self) -> Verdict {
-        self.steps.iter().flat_map(|step| &step.lacks).map(|lack| lack.verdict).max().unwrap_or(Verdict::Good)
+        let impossible = self.impossible.iter().map(|_| Verdict::Refused);
+        self.steps.iter().flat_map(|step| &step.lacks).map(|lack| lack.verdict).chain(impossible).max().unwrap_or(Verdict::Good)
     }
 }
 
@@ -112,6 +119,11 @@ impl App {
                 (definition.root.as_str(), planner::permissions(asked))
             })
             .collect();
+        let mut impossible = Vec::with_capacity(playbooks.len());
+        for (definition, params) in playbooks {
+            let (steps, vars) = planner::foreseen_of(NeedsAsked { definition, catalogue, params, target });
+            impossible.push(self.impossible(&steps, &vars, Some(target))?);
+        }
         let steps = needed.iter().flat_map(|(_, steps)| steps);
         let missing = self.runtime()?.block_on(missing_groups(environment, steps));
         let needed: Vec<(&str, Vec<StepNeeds>)> =
@@ -147,8 +159,11 @@ impl App {
         findings.extend(super::doctor_ways::judged(&ways, &answers));
         let playbooks = needed
             .into_iter()
-            .map(|(name, steps)| PlaybookAccess {
+            .zip(impossible)
+            .map(|((name, steps), impossible)| PlaybookAccess {
                 name: name.to_owned(),
+                hints: impossible.iter().flat_map(|found| found.hints.clone()).collect(),
+                impossible: impossible.map(|found| found.problems),
                 steps_asking: steps.len(),
                 steps: steps
                     .into_iter()

@@ -2,14 +2,17 @@
 //!
 //! Must not ask the target. Invariant: a run is refused only for a step that will be reached, will fail, and whose failure stops the run.
 
+use serde_json::Value;
+
 use super::prepare::Prepared;
 use super::target::SANDBOX;
 use super::{App, AppError, Filter, RunSummary};
 use crate::model::change::ObjectRef;
 use crate::model::environment::SYSTEMS;
-use crate::model::preview::{Preview, Starts};
+use crate::model::preview::{Foreseen, Preview, PreviewStep, Starts};
 use crate::model::run::TargetSpec;
 use crate::playbook::did_you_mean;
+use crate::plugins;
 
 /// How many steps a refusal names.
 const NAMED: usize = 5;
@@ -20,20 +23,49 @@ impl App {
     /// # Errors
     /// [`AppError::Impossible`]
     pub fn refuse_impossible(&self, prepared: &Prepared, preview: &Preview) -> Result<(), AppError> {
-        let problems = problems(preview);
-        if problems.is_empty() {
-            return Ok(());
+        let Some(found) = self.impossible(&preview.steps, &[], prepared.spec.target.as_ref())? else { return Ok(()) };
+        let mut hints = found.hints;
+        if hints.is_empty() {
+            hints.push(format!("`runsheet show {}` prints the playbook; mend it, or what it is given", preview.playbook));
         }
+        Err(AppError::Impossible { playbook: preview.playbook.clone(), problems: found.problems, hint: hints.join("\n") })
+    }
+
+    /// Why a run of these steps cannot work, where that is known; `vars` are those that have no value, each with why.
+    ///
+    /// # Errors
+    /// When the folder of plugins cannot be read.
+    pub(super) fn impossible(
+        &self,
+        steps: &[PreviewStep],
+        vars: &[(String, String)],
+        target: Option<&TargetSpec>,
+    ) -> Result<Option<Impossible>, AppError> {
+        let mut problems: Vec<(String, String)> = vars.iter().map(|(name, why)| (format!("vars.{name}"), why.clone())).collect();
         let mut hints: Vec<String> = Vec::new();
-        for hint in problems.iter().filter_map(|(_, why)| self.remedy(why, prepared.spec.target.as_ref())) {
+        for step in certain(steps) {
+            if let Some(why) = &step.problem {
+                problems.push((step.path.to_string(), why.clone()));
+            } else if let Some(system) = target.and_then(|target| lacking(step, target)) {
+                let why = format!("`{}` needs {system}: no such key `{system}` in target;", step.uses);
+                problems.push((step.path.to_string(), why));
+            }
+        }
+        for hint in problems.iter().filter_map(|(_, why)| self.remedy(why, target)) {
             if !hints.contains(&hint) {
                 hints.push(hint);
             }
         }
-        if hints.is_empty() {
-            hints.push(format!("`runsheet show {}` prints the playbook; mend it, or what it is given", preview.playbook));
+        for step in certain(steps) {
+            let Some(plugin) = self.plugins()?.of_action(&step.uses) else { continue };
+            let Some(plugins::Missing(need)) = plugins::missing(&plugin.manifest.needs) else { continue };
+            let why = format!("the plugin {} needs `{}`, which is not in PATH", plugin.manifest.name, need.program);
+            problems.push((step.path.to_string(), why));
+            if !hints.contains(&need.hint) {
+                hints.push(need.hint);
+            }
         }
-        Err(AppError::Impossible { playbook: preview.playbook.clone(), problems: in_words(&problems), hint: hints.join("\n") })
+        Ok((!problems.is_empty()).then(|| Impossible { problems: in_words(&problems), hints }))
     }
 
     /// The open runs that changed what this one would, and have neither ended nor given it back: each with the objects.
@@ -65,10 +97,26 @@ impl App {
     }
 }
 
-/// The steps that are known to fail and to stop the run, with why.
-fn problems(preview: &Preview) -> Vec<(String, String)> {
-    let certain = preview.steps.iter().filter(|step| step.starts == Starts::Yes && !step.optional);
-    certain.filter_map(|step| Some((step.path.to_string(), step.problem.clone()?))).collect()
+/// Why a run cannot work.
+#[derive(Clone, Debug)]
+pub(super) struct Impossible {
+    /// Each reason with the steps that have it, a line each.
+    pub problems: String,
+    /// What to do, where that is known.
+    pub hints: Vec<String>,
+}
+
+/// The steps that will be reached, and whose failure stops the run.
+fn certain(steps: &[PreviewStep]) -> impl Iterator<Item = &PreviewStep> {
+    steps.iter().filter(|step| step.starts == Starts::Yes && !step.optional)
+}
+
+/// The system of the environment that a step's action cannot do without, where the target names none.
+fn lacking(step: &PreviewStep, target: &TargetSpec) -> Option<&'static str> {
+    let (of, _) = step.uses.split_once('.')?;
+    let system = ["aws", "prometheus", "rabbitmq", "redis"].into_iter().find(|system| *system == of)?;
+    let told = step.inputs.iter().any(|(name, value)| name == "server" && *value != Foreseen::Known(Value::Null));
+    (!told && !target.values.contains_key(system)).then_some(system)
 }
 
 /// Each reason once, with the steps that have it.

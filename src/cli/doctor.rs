@@ -11,7 +11,7 @@ use super::environment::{code, tell, tell_findings};
 use super::exit_code;
 use super::failure::Failure;
 use super::run::pair;
-use crate::app::{AccessExam, Doctor, DoctorRequest, Lack, PlaybookAccess, Verdict, render};
+use crate::app::{AccessExam, Doctor, DoctorRequest, Lack, PlaybookAccess, StepAccess, Verdict, render};
 use crate::model::permission::Purpose;
 use crate::report::doctor::{AccessRow, access_table};
 use crate::report::{Role, text};
@@ -93,7 +93,8 @@ fn rows(access: &AccessExam) -> Vec<AccessRow> {
     for playbook in &access.playbooks {
         let row = |role, text: String| AccessRow { role, playbook: playbook.name.clone(), step: String::new(), uses: String::new(), text };
         rows.push(row(role(playbook.verdict()), summary(playbook)));
-        for step in &playbook.steps {
+        let told = |step: &&StepAccess| playbook.impossible.is_none() || step.lacks.iter().any(|lack| lack.verdict == Verdict::Refused);
+        for step in playbook.steps.iter().filter(told) {
             for (nth, lack) in step.lacks.iter().enumerate() {
                 let first = |text: &str| if nth == 0 { text.to_owned() } else { String::new() };
                 rows.push(AccessRow {
@@ -110,6 +111,11 @@ fn rows(access: &AccessExam) -> Vec<AccessRow> {
 }
 
 fn summary(playbook: &PlaybookAccess) -> String {
+    if let Some(why) = &playbook.impossible {
+        // What to do says what is missing.
+        let what = if playbook.hints.is_empty() { why.lines().collect::<Vec<_>>().join("; ") } else { playbook.hints.join("; ") };
+        return format!("cannot work as things are: {what}");
+    }
     let all = playbook.steps_asking;
     let depends = |lack: &Lack| lack.needed_where.is_some() && lack.purpose != Some(Purpose::Reverts);
     let depends = playbook.steps.iter().flat_map(|step| &step.lacks).any(depends);

@@ -26,6 +26,7 @@ pub const PAGE: u32 = 1000;
 Examples:
   runsheet status                 the only open run, else the latest
   runsheet status --follow        watch a run that another terminal, or the background, drives
+  runsheet status 3fa9c1d2 --commands                 # how a person puts back what it owes, without runsheet
   runsheet status 3fa9c1d2 -o json | jq '.steps[] | {id, status}'")]
 pub struct Args {
     /// The run, or a playbook: its latest [default: the only open one, else the latest]
@@ -34,6 +35,9 @@ pub struct Args {
     /// Follow it until it ends, or nobody works on it any more
     #[arg(short, long)]
     follow: bool,
+    /// Print only the commands by which a person puts back what it owes
+    #[arg(long, conflicts_with = "follow")]
+    commands: bool,
 }
 
 /// Shows a run.
@@ -44,6 +48,15 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let app = cx.app()?;
     let run = select::for_question(&app, args.run.as_deref())?;
     let mut view = cx.view(&app, run)?;
+    if args.commands {
+        let commands = report::undo::commands(&view);
+        if cx.output.is_text() {
+            cx.output.page(&commands.join("\n"));
+        } else {
+            cx.output.json(&serde_json::json!({ "run": run, "short_id": run.short(), "commands": commands }));
+        }
+        return Ok(exit_code::SUCCEEDED);
+    }
     if args.follow {
         view = follow(cx, &app, view)?;
         if cx.output.format == Format::Jsonl {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::bindings::{Bindings, Root};
 use super::tree::{Kind, Node};
 use super::uses::{self, Fact, Use};
-use super::{evaluate, parse};
+use super::{evaluate, parse, words};
 use crate::model::template::{Segment, Source, Template};
 
 /// How much text the parsed expressions that are kept may have, in bytes. More than the largest playbook holds, so that a run parses each once.
@@ -125,6 +125,16 @@ impl Expression {
     /// The type that its value certainly has, as a JSON Schema names it; `None` where that depends on data.
     pub fn certain_type(&self) -> Option<&'static str> {
         uses::certain_type(&self.tree)
+    }
+
+    /// As a condition in words that a person can check; `name` says what each path stands for.
+    pub fn condition_in_words(&self, name: words::Name<'_>) -> String {
+        words::condition(&self.tree, name)
+    }
+
+    /// As a value in words.
+    pub fn value_in_words(&self, name: words::Name<'_>) -> String {
+        words::thing(&self.tree, name)
     }
 
     /// Its value.

@@ -14,6 +14,7 @@ mod scan;
 mod tree;
 mod uses;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use bindings::{Bindings, Root};
 pub use expression::{EvalError, Expression, ParseError, References, references, resolve};
 pub use scan::{Part, scan};
 pub use uses::{Fact, Use};
+pub use words::{Name, Said};
 
 /// An absolute time: RFC 3339 with an offset, or with a zone in brackets.
 ///

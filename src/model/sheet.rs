@@ -54,6 +54,9 @@ pub struct HandStep {
     /// When it is done at all, what it waits for, who must agree: each a sentence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// What is worked out from what was noted at earlier steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<Variable>,
     /// What must hold before it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<HandCheck>,
@@ -80,7 +83,7 @@ pub struct HandStep {
 /// What must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HandCheck {
-    /// The condition as the playbook has it, and how long it may take.
+    /// The condition in words, and how long it may take.
     pub that: String,
     /// What the playbook says while it does not hold, with a name in angle brackets for each value that is read.
     #[serde(skip_serializing_if = "Option::is_none")]

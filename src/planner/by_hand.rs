@@ -7,18 +7,24 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::expr::{Bindings, Expression, Root, resolve};
+use super::hand_scope::Scope;
+use super::hand_words::{agrees, condition as in_words, in_brackets, meanings, remarks, shown, waits, worked_out};
+use crate::expr::{Bindings, Root};
 use crate::model::by_hand::{ByHand, variable, variables_in};
 use crate::model::catalogue::Catalogue;
 use crate::model::definition::Definition;
 use crate::model::playbook::Playbook;
 use crate::model::run::TargetSpec;
 use crate::model::sheet::{HandCheck, HandStep, Sheet, Variable};
-use crate::model::step::{Accept, Condition, Effect, Gate, Rollback, SecretInput, Step, Uses, Wait};
+use crate::model::step::{Condition, Effect, Rollback, SecretInput, Step, Uses, Wait};
 use crate::model::template::{Segment, Source, Template};
 
 /// How deep playbooks may call each other here; the checker refuses cycles.
 const DEEPEST: usize = 16;
+/// The action that only looks at what it is given.
+const ASSERT: &str = "assert";
+/// The variable that stands for each of several items in turn.
+const ITEM: &str = "ITEM";
 
 /// What is known of a run that a person would do by hand.
 pub struct ByHandOf<'a> {
@@ -35,7 +41,8 @@ pub struct ByHandOf<'a> {
 /// The playbook as commands.
 pub fn sheet(asked: &ByHandOf<'_>) -> Sheet {
     let root = asked.definition.root();
-    let mut made = Made { asked, variables: Vec::new(), steps: Vec::new() };
+    let late = BTreeSet::from([ITEM.to_owned()]);
+    let mut made = Made { asked, variables: Vec::new(), steps: Vec::new(), sets: Vec::new(), late };
     let mut params = Map::new();
     for param in &root.params {
         let value = asked.params.get(&param.name).cloned().or_else(|| param.default.clone()).unwrap_or_else(|| {
@@ -47,22 +54,32 @@ pub fn sheet(asked: &ByHandOf<'_>) -> Sheet {
     made.playbook(root, params, "", None, 0);
     let environment = asked.target.map(|target| target.environment.clone());
     let (playbook, summary) = (root.name.clone(), root.summary.clone());
-    Sheet { playbook, summary, environment, cluster: None, variables: made.variables, steps: made.steps }
+    let Made { mut variables, steps, .. } = made;
+    variables.retain(|variable| steps.iter().any(|step| mentions(step, &variable.name)));
+    Sheet { playbook, summary, environment, cluster: None, variables, steps }
+}
+
+/// Whether a person who does the step needs the variable.
+fn mentions(step: &HandStep, name: &str) -> bool {
+    let checks = step.before.iter().chain(&step.after);
+    let of_checks = checks.flat_map(|check| std::iter::once(&check.that).chain(&check.otherwise).chain(&check.look));
+    let of_sets = step.sets.iter().map(|set| &set.from);
+    let lines = step.remarks.iter().chain(&step.look).chain(&step.act).chain(&step.undo).chain(of_checks).chain(of_sets);
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let (plain, braced) = (format!("${name}"), format!("${{{name}"));
+    lines.into_iter().any(|line| {
+        [&plain, &braced].into_iter().any(|used| line.match_indices(used.as_str()).any(|(at, _)| ends(&line[at + used.len()..])))
+    })
 }
 
 struct Made<'a> {
     asked: &'a ByHandOf<'a>,
     variables: Vec<Variable>,
     steps: Vec<HandStep>,
-}
-
-/// What the roots stand for in one playbook.
-struct Scope {
-    bindings: Bindings,
-    /// Before the names of variables: `caller_`.
-    prefix: String,
-    /// Before the paths of steps: `caller/`.
-    place: String,
+    /// What the step at hand works out from what was noted.
+    sets: Vec<Variable>,
+    /// The names of variables that only a step's answer tells.
+    late: BTreeSet<String>,
 }
 
 impl Made<'_> {
@@ -72,6 +89,16 @@ impl Made<'_> {
         let name = variables_in(&text).concat();
         if !self.variables.iter().any(|known| known.name == name) {
             self.variables.push(Variable { name, from });
+        }
+        Value::String(text)
+    }
+
+    /// Has the person work a variable out at this step.
+    fn declare_here(&mut self, name: &str, from: String) -> Value {
+        let text = variable(name);
+        let name = variables_in(&text).concat();
+        if self.late.insert(name.clone()) {
+            self.sets.push(Variable { name, from });
         }
         Value::String(text)
     }
@@ -99,7 +126,7 @@ impl Made<'_> {
     }
 
     /// Every output of every step as a variable.
-    fn outputs(&self, playbook: &Playbook, prefix: &str) -> Value {
+    fn outputs(&mut self, playbook: &Playbook, prefix: &str) -> Value {
         let of = |step: &Step| {
             let mut names: Vec<String> = step.outputs.iter().map(|(name, _)| name.clone()).collect();
             if let Uses::Action { name, .. } = &step.uses
@@ -116,39 +143,50 @@ impl Made<'_> {
                 names.into_iter().map(|name| (name.clone(), json!(variable(&format!("{prefix}{}_{name}", step.id))))).collect();
             (step.id.clone(), json!({ "outputs": outputs }))
         };
-        Value::Object(playbook.steps.iter().map(of).collect())
+        let all = Value::Object(playbook.steps.iter().map(of).collect());
+        self.late.extend(variables_in(&all.to_string()).into_iter().map(str::to_owned));
+        all
     }
 
     fn step(&mut self, scope: &Scope, step: &Step, depth: usize) {
         let path = format!("{}{}", scope.place, step.id);
         let mut made = HandStep { path, summary: step.summary.clone(), ..HandStep::default() };
-        made.remarks = remarks(step);
+        made.remarks = remarks(scope, step);
         let mut inner = Scope { bindings: scope.bindings.clone(), prefix: scope.prefix.clone(), place: scope.place.clone() };
+        let mut each_of = None;
         if let Some(each) = &step.for_each {
             let items = self.value(scope, &each.items, &format!("{}{}_items", scope.prefix, step.id));
+            each_of = Some(shown(&items));
             made.remarks.push(format!("once for each ITEM of {}", shown(&items)));
-            inner.bindings = inner.bindings.with(Root::Item, json!(variable("ITEM")));
+            inner.bindings = inner.bindings.with(Root::Item, json!(variable(ITEM)));
         }
         made.before = self.checks(&inner, step, &step.before);
         made.after = self.checks(&inner, step, &step.after);
         match &step.uses {
+            Uses::Action { name, with, .. } if name == ASSERT => {
+                made.uses.clone_from(name);
+                made.remarks.extend(asserted(&inner, with));
+            }
             Uses::Action { name, with, secrets } => {
                 made.uses.clone_from(name);
                 let lines = self.lines(&inner, name, with, secrets, &step.id);
                 (made.look, made.act) = (lines.look, lines.act);
                 self.way_back(&inner, step, name, lines.undo, &mut made);
                 made.notes = self.notes(scope, step);
+                if let Some(items) = &each_of {
+                    apart(&mut made, items);
+                }
             }
             Uses::Wait(wait) => {
                 made.uses = "wait".to_owned();
-                made.remarks.push(waits(wait));
+                made.remarks.push(waits(&inner, wait));
                 if let Wait::That(condition) = wait {
                     made.after = self.checks(&inner, step, std::slice::from_ref(&**condition));
                 }
             }
             Uses::Approve(gate) => {
                 made.uses = "approve".to_owned();
-                made.remarks.push(agrees(gate));
+                made.remarks.push(agrees(&inner, gate));
             }
             Uses::Monitor(monitor) => {
                 made.uses = "monitor".to_owned();
@@ -159,29 +197,32 @@ impl Made<'_> {
                 }
                 for alert in &monitor.alerts {
                     let hold = alert.hold.map_or_else(String::new, |hold| format!(" for {hold}"));
-                    let when = format!("when `{}` holds{hold}: `runsheet show {} --commands`", alert.when.text, alert.playbook);
+                    let when = format!("when {}{hold}: `runsheet show {} --commands`", in_words(&inner, &alert.when), alert.playbook);
                     made.remarks.push(when);
                 }
             }
             Uses::Playbook { name, params } => {
                 made.uses = format!("playbook {name}");
-                self.steps.push(made);
-                if depth < DEEPEST
-                    && let Some(called) = self.asked.definition.playbooks.get(name).cloned()
-                {
+                let called = self.asked.definition.playbooks.get(name).filter(|_| depth < DEEPEST).cloned();
+                let mut bound = Map::new();
+                if let Some(called) = &called {
                     let given = self.value(&inner, params, &format!("{}{}", scope.prefix, step.id));
-                    let mut bound = Map::new();
                     for param in &called.params {
                         let value = given.get(&param.name).filter(|value| !value.is_null()).cloned().or_else(|| param.default.clone());
                         let value = value.unwrap_or_else(|| self.declare(&param.name, format!("parameter {} of {name}", param.name)));
                         bound.insert(param.name.clone(), value);
                     }
+                }
+                made.sets = std::mem::take(&mut self.sets);
+                self.steps.push(made);
+                if let Some(called) = called {
                     let item = inner.bindings.get(Root::Item).cloned();
                     self.playbook(&called, bound, &format!("{}{}/", scope.place, step.id), item.as_deref(), depth + 1);
                 }
                 return;
             }
         }
+        made.sets = std::mem::take(&mut self.sets);
         self.steps.push(made);
     }
 
@@ -216,9 +257,11 @@ impl Made<'_> {
             let hold = condition.hold.map(|hold| format!(", for {hold}")).unwrap_or_default();
             let reading = condition.reading.as_ref();
             let look = reading.map(|reading| self.lines(scope, &reading.uses, &reading.with, &reading.secrets, &step.id));
-            let values = known_values(scope, &condition.that);
+            let own = if let Uses::Action { name, .. } = &step.uses { Some(name) } else { None };
+            let asked = reading.map(|reading| &reading.uses).or(own);
+            let means = meanings(&condition.that, asked.and_then(|name| self.asked.catalogue.get(name)).map(|entry| &**entry));
             HandCheck {
-                that: format!("{}{within}{hold}{values}", one_line(&condition.that.text)),
+                that: format!("{}{within}{hold}{means}", in_words(scope, &condition.that)),
                 otherwise: condition.message.as_ref().map(|message| in_brackets(scope, message)),
                 look: look.map(|lines| lines.act).unwrap_or_default(),
             }
@@ -269,65 +312,49 @@ impl Made<'_> {
     }
 
     fn known(&mut self, scope: &Scope, source: &Source, name: &str) -> Value {
-        let template = Template::Expression(source.clone());
-        match resolve(&template, &scope.bindings) {
-            // Without an unknown in it the value is what a run would have; with one, only where it was passed on and not looked at.
-            Ok(value) if passes_on(&source.text) => value,
-            Ok(value) if !self.depends_on_unknown(scope, source) => value,
-            _ => self.declare(name, format!("${{{{ {} }}}}", one_line(&source.text))),
+        match scope.known(source) {
+            Some(value) => value,
+            None if scope.is_late(source, &self.late) => self.declare_here(name, worked_out(scope, source)),
+            None => self.declare(name, Scope::as_written(source)),
         }
-    }
-
-    /// Whether any value that the expression looks at is unknown.
-    fn depends_on_unknown(&self, scope: &Scope, source: &Source) -> bool {
-        let Ok(expression) = Expression::parse(&source.text) else { return true };
-        expression.uses(&BTreeSet::new()).iter().any(|used| {
-            let Some(root) = scope.bindings.get(used.root) else { return true };
-            let found = used.keys.iter().try_fold(&**root, |at, key| at.get(key).or((!at.is_object()).then_some(at)));
-            found.is_none_or(|value| !variables_in(&value.to_string()).is_empty())
-        })
     }
 }
 
-/// The values that a condition compares with, where they are known: ` (vars.replicas is 8)`.
-fn known_values(scope: &Scope, source: &Source) -> String {
-    let Ok(expression) = Expression::parse(&source.text) else { return String::new() };
-    let mut known: Vec<String> = Vec::new();
-    for used in expression.uses(&BTreeSet::new()) {
-        if !matches!(used.root, Root::Vars | Root::Params | Root::Target) {
-            continue;
-        }
-        let root = scope.bindings.get(used.root).map(|value| &**value);
-        let value = used.keys.iter().try_fold(root.unwrap_or(&Value::Null), |at, key| at.get(key));
-        let plain = value.filter(|value| !value.is_object() && !value.is_array() && variables_in(&value.to_string()).is_empty());
-        if let Some(value) = plain {
-            let line = format!("{}.{} is {value}", used.root.as_str(), used.keys.join("."));
-            if !known.contains(&line) {
-                known.push(line);
-            }
-        }
-    }
-    if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
+/// What an `assert` asks of a person.
+fn asserted(scope: &Scope, with: &Template) -> Vec<String> {
+    let Template::Map(entries) = with else { return Vec::new() };
+    let entry = |key: &str| entries.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+    let that = match entry("that") {
+        Some(Template::Expression(source)) => in_words(scope, source),
+        _ => return Vec::new(),
+    };
+    let otherwise = entry("message").map(|message| format!("  (else: {})", in_brackets(scope, message)));
+    std::iter::once(format!("see that {that}")).chain(otherwise).collect()
 }
 
-/// Whether an expression only hands values on: paths, texts, `+` and `string()`.
-fn passes_on(text: &str) -> bool {
-    let mut bare = String::new();
-    let mut quote = None;
-    for c in text.chars() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if c == '"' || c == '\'' => quote = Some(c),
-            None => bare.push(c),
+/// Keeps what was there before apart for each item: in a file of its own, which also outlives the terminal.
+fn apart(step: &mut HandStep, items: &str) {
+    let item = format!("{ITEM}=  # each of {items} in turn, with all that follows");
+    let undone: String = step.undo.concat();
+    let (mut look, mut back) = (Vec::new(), Vec::new());
+    for line in std::mem::take(&mut step.look) {
+        let name = line.split_once("=$(").map(|(name, _)| name.to_owned());
+        look.push(line);
+        let is_name = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if let Some(name) = name.filter(is_name).filter(|name| undone.contains(&format!("${{{name}"))) {
+            let file = format!("\"{name}-$(printf %s \"${{{ITEM}}}\" | tr / _)\"");
+            look.push(format!("printf %s \"${{{name}}}\" > {file}"));
+            back.push(format!("{name}=$(cat {file})"));
         }
     }
-    let bare = bare.replace("string(", "(");
-    // A call or an operator other than `+` would look at the value.
-    let plain = bare.chars().all(|c| c.is_alphanumeric() || "_.+()[] \n\t".contains(c));
-    let calls = bare.as_bytes().windows(2).any(|pair| pair[1] == b'(' && (pair[0].is_ascii_alphanumeric() || pair[0] == b'_'));
-    let computed = bare.as_bytes().windows(2).any(|pair| pair[0] == b'[' && pair[1].is_ascii_alphabetic());
-    plain && !calls && !computed
+    let first = if look.is_empty() { &mut step.act } else { &mut look };
+    if !first.is_empty() {
+        first.insert(0, item.clone());
+    }
+    step.look = look;
+    if !step.undo.is_empty() {
+        step.undo = std::iter::once(item).chain(back).chain(std::mem::take(&mut step.undo)).collect();
+    }
 }
 
 fn in_order(steps: &[Step]) -> Vec<&Step> {
@@ -342,104 +369,4 @@ fn in_order(steps: &[Step]) -> Vec<&Step> {
         order.push(step);
     }
     order
-}
-
-fn remarks(step: &Step) -> Vec<String> {
-    let mut remarks = Vec::new();
-    let needs = step.needs.iter().map(|need| match need.accept.as_slice() {
-        [Accept::Succeeded] => need.step.clone(),
-        accept => format!("{} ({})", need.step, accept.iter().map(|accept| accept.as_str()).collect::<Vec<_>>().join(" or ")),
-    });
-    let needs: Vec<String> = needs.collect();
-    if !needs.is_empty() {
-        remarks.push(format!("after {}", needs.join(", ")));
-    }
-    if step.always {
-        remarks.push("always, however the steps before it ended".to_owned());
-    }
-    if let Some(when) = &step.when {
-        remarks.push(format!("only when {}", one_line(&when.text)));
-    }
-    if let Some(at) = &step.at {
-        remarks.push(format!("not before {}", written(&at.time)));
-        if let Some(not_after) = &at.not_after {
-            remarks.push(format!("not after {}", written(not_after)));
-        }
-    }
-    if let Some(gate) = &step.approve {
-        remarks.push(agrees(gate));
-    }
-    remarks
-}
-
-fn agrees(gate: &Gate) -> String {
-    let who = if gate.by.is_empty() { String::new() } else { format!(" of {}", gate.by.join(", ")) };
-    let people = if gate.count == 1 { "one person" } else { "people" };
-    let count = if gate.count == 1 { String::new() } else { format!("{} ", gate.count) };
-    let message = gate.message.as_ref().map(|message| format!(": {}", written(message))).unwrap_or_default();
-    format!("{count}{people}{who} must agree first{message}")
-}
-
-fn waits(wait: &Wait) -> String {
-    match wait {
-        Wait::Duration(span) => format!("wait for {}", written(span)),
-        Wait::Until(time) => format!("wait until {}", written(time)),
-        Wait::That(_) => "wait until this holds".to_owned(),
-    }
-}
-
-/// A template as the playbook has it.
-fn written(template: &Template) -> String {
-    match template {
-        Template::Literal(Value::String(text)) => one_line(text),
-        Template::Literal(value) => value.to_string(),
-        Template::Expression(source) => format!("${{{{ {} }}}}", one_line(&source.text)),
-        Template::Text(segments) => segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Plain(plain) => one_line(plain),
-                Segment::Expression(source) => format!("${{{{ {} }}}}", one_line(&source.text)),
-            })
-            .collect::<Vec<_>>()
-            .join(" "),
-        Template::List(_) | Template::Map(_) => "…".to_owned(),
-    }
-}
-
-/// A message with what is known in it, and `<ready replicas>` for what is read then.
-fn in_brackets(scope: &Scope, message: &Template) -> String {
-    let of = |source: &Source| match resolve(&Template::Expression(source.clone()), &scope.bindings) {
-        Ok(value) => shown(&value),
-        Err(_) => {
-            let last = source.text.trim().rsplit('.').next().unwrap_or_default();
-            let is_name = !last.is_empty() && last.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            format!("<{}>", if is_name { last.replace('_', " ") } else { one_line(&source.text) })
-        }
-    };
-    match message {
-        Template::Text(segments) => segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Plain(plain) => plain.split('\n').collect::<Vec<_>>().join(" "),
-                Segment::Expression(source) => of(source),
-            })
-            .collect(),
-        Template::Expression(source) => of(source),
-        other => written(other),
-    }
-}
-
-fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    match variables_in(&text).as_slice() {
-        [] => text,
-        names => names.iter().map(|name| format!("${{{name}}}")).collect::<Vec<_>>().join(" "),
-    }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -104,8 +104,8 @@ fn what_is_known_is_filled_in_and_the_rest_is_a_variable() {
     assert_eq!(measure.notes.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(), ["MEASURE_SIZE"]);
     assert!(measure.undo.is_empty() && measure.kept.is_none(), "a reading is not taken back");
     let grow = &sheet.steps[1];
-    assert_eq!(grow.remarks, ["after measure", "only when steps.measure.outputs.size > 3"]);
-    assert_eq!(grow.after[0].that, "result.ready >= vars.count, within 5m (vars.count is 8)");
+    assert_eq!(grow.remarks, ["after measure", "only when ${MEASURE_SIZE} is more than 3"]);
+    assert_eq!(grow.after[0].that, "ready is at least 8, within 5m");
     assert_eq!(grow.undo, ["undo \"${BEFORE}\""]);
     let given = of(&[("levels", LEVELS)], json!({ "event_id": "a b" }), Some(json!({ "capacity": { "high": 8 } })));
     assert!(acts(&given)[1].contains(r#"text='/warm?event=a b&size='"${MEASURE_SIZE}""#), "{:?}", acts(&given));
@@ -166,4 +166,50 @@ fn a_condition_says_in_words_what_is_so_while_it_does_not_hold() {
                 message: \"${{ result.ready_replicas }} of ${{ params.n }} are ready\"\n          within: 5m\n";
     let made = of(&[("test", rest)], json!({}), None);
     assert_eq!(made.steps[0].after[0].otherwise.as_deref(), Some("<ready replicas> of 8 are ready"));
+}
+
+#[test]
+fn several_items_are_done_one_by_one_and_what_was_there_is_kept_for_each() {
+    let rest = "steps:
+  - id: measure
+    uses: look
+    outputs: { found: '${{ result.size }}' }
+  - id: each
+    needs: [measure]
+    for_each: { items: '${{ steps.measure.outputs.found }}' }
+    uses: write
+    with: { text: '${{ item }}' }
+";
+    let made = of(&[("each", rest)], json!({}), None);
+    let step = &made.steps[1];
+    let item = "ITEM=  # each of ${MEASURE_FOUND} in turn, with all that follows";
+    let file = r#""BEFORE-$(printf %s "${ITEM}" | tr / _)""#;
+    assert_eq!(step.look, [item.to_owned(), "BEFORE=$(look)".to_owned(), format!("printf %s \"${{BEFORE}}\" > {file}")]);
+    assert_eq!(step.act, [r#"do text="${ITEM}""#]);
+    assert_eq!(step.undo, [item.to_owned(), format!("BEFORE=$(cat {file})"), "undo \"${BEFORE}\"".to_owned()]);
+}
+
+#[test]
+fn what_only_an_answer_tells_is_asked_for_at_its_step_and_what_nothing_uses_not_at_all() {
+    let rest = "params:
+  unused: { type: string }
+  used: { type: string }
+vars:
+  through: '${{ has(target.pooler) ? \"pooler\" : \"direct\" }}'
+steps:
+  - id: measure
+    uses: look
+  - id: grow
+    needs: [measure]
+    uses: write
+    with: { count: '${{ steps.measure.outputs.size * 2 }}', text: '${{ params.used + vars.through }}' }
+";
+    let made = of(&[("late", rest)], json!({}), Some(json!({})));
+    assert_eq!(names(&made), ["USED"]);
+    let grow = &made.steps[1];
+    assert_eq!(
+        grow.sets.iter().map(|set| (set.name.as_str(), set.from.as_str())).collect::<Vec<_>>(),
+        [("GROW_COUNT", "${MEASURE_SIZE} * 2")]
+    );
+    assert_eq!(grow.act, [r#"do count="${GROW_COUNT}" text="${USED}"direct"#]);
 }

@@ -5,6 +5,8 @@
 
 mod by_hand;
 mod cluster_by_hand;
+mod hand_scope;
+mod hand_words;
 mod known;
 mod permissions;
 mod preview;
@@ -19,4 +21,4 @@ mod tests;
 pub use by_hand::{ByHandOf, sheet};
 pub use cluster_by_hand::lead_to_cluster;
 pub use permissions::{NeedsAsked, StepNeeds, permissions};
-pub use preview::{Asked, preview};
+pub use preview::{Asked, foreseen_of, preview};

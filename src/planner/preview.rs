@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::known::{Found, Item, Known, Partial, marker};
+use super::permissions::NeedsAsked;
 use crate::expr::{Expression, Root};
 use crate::machine;
 use crate::model::catalogue::{ActionEntry, Catalogue};
@@ -72,6 +73,18 @@ pub fn preview(asked: Asked<'_>) -> Preview {
         left_out: walk.left_out,
         locks,
     }
+}
+
+/// What is known to be wrong with a run of which only some parameters are known: its steps as far as they can be told, and the `vars` of the playbook
+/// that have no value, each with why.
+pub fn foreseen_of(asked: NeedsAsked<'_>) -> (Vec<PreviewStep>, Vec<(String, String)>) {
+    let NeedsAsked { definition, catalogue, params, target } = asked;
+    let root = definition.root();
+    let known = Known::started(root, params, target);
+    let mut walk = Walk { definition, catalogue, steps: Vec::new(), left_out: false };
+    walk.playbook(&root.name, None, (0, false), &known);
+    let vars = root.vars.iter().filter_map(|(name, template)| Some((name.clone(), known.find(template).err()?)));
+    (walk.steps, vars.collect())
 }
 
 fn identity_name(what: &str) -> String {

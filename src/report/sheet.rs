@@ -29,6 +29,10 @@ pub fn by_hand(sheet: &Sheet) -> String {
         let summary = step.summary.as_ref().map(|summary| format!(": {summary}")).unwrap_or_default();
         heading(&mut out, &format!("{}. {}{summary}", at + 1, step.path));
         step.remarks.iter().for_each(|remark| comment(&mut out, remark));
+        if !step.sets.is_empty() {
+            comment(&mut out, "work out from what you noted:");
+            variables(&mut out, &step.sets);
+        }
         checks(&mut out, "before it: ", &step.before);
         lines(&mut out, "what is there now, to go back to:", &step.look);
         if step.act.is_empty() && step.remarks.is_empty() {

@@ -117,18 +117,38 @@ impl Undo<'_> {
     }
 }
 
+/// The lines for a shell, of each undo that is left, in their order; what is no command is a comment.
+pub fn commands(view: &RunView) -> Vec<String> {
+    let run = format!("run {} of {}", view.run().short(), text::clean(view.playbook()));
+    let lines = lines(view, &Style::plain(jiff::Timestamp::UNIX_EPOCH));
+    let first = match lines.is_empty() {
+        true => format!("# {run} owes nothing that a person could put back by a command"),
+        false => format!("# what {run} owes, in the order in which it goes back:"),
+    };
+    std::iter::once(first).chain(cluster(view).filter(|_| of_cluster(&lines))).chain(lines).collect()
+}
+
+fn of_cluster(lines: &[String]) -> bool {
+    lines.iter().any(|line| line.contains("kubectl"))
+}
+
 /// The lines, for each undo that is left; a remark before those of one that must wait.
-pub(super) fn by_hand(view: &RunView, style: &Style) -> Vec<String> {
+fn lines(view: &RunView, style: &Style) -> Vec<String> {
     let undos = view.undos();
     // Two steps may have the same undo: then it is typed once, when the later of its turns has come.
     let mut seen = HashSet::new();
-    let lines = undos.iter().flat_map(|undo| {
+    let all = undos.iter().flat_map(|undo| {
         let new: Vec<&String> = undo.step.intent.iter().flat_map(|intent| &intent.undo_by_hand).filter(|line| seen.insert(*line)).collect();
         let remark = undo.only_once().filter(|_| !new.is_empty()).map(|words| style.paint(Role::Attention, &format!("# {words}:")));
         remark.into_iter().chain(new.into_iter().map(|line| style.paint(Role::Command, &text::clean(line)))).collect::<Vec<_>>()
     });
-    let mut lines = limited(lines, |line| vec![line]);
-    if lines.iter().any(|line| line.contains("kubectl"))
+    all.collect()
+}
+
+/// The first of these lines, with where they belong.
+pub(super) fn by_hand(view: &RunView, style: &Style) -> Vec<String> {
+    let mut lines = limited(lines(view, style).into_iter(), |line| vec![line]);
+    if of_cluster(&lines)
         && let Some(cluster) = cluster(view)
     {
         lines.insert(0, style.paint(Role::Quiet, &text::clean(&cluster)));

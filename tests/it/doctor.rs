@@ -278,3 +278,24 @@ fn a_cluster_that_does_not_answer_is_not_taken_for_one_that_allows() {
     environment(&wrong, "11111111-2222-4333-8444-555555555555", "");
     doctor(&wrong, &["scale", "--env", "staging"], 6, &["was not asked: mend what is wrong above first."]);
 }
+
+#[test]
+fn what_a_run_would_be_refused_for_is_told_with_the_key_to_add() {
+    let cluster = Cluster::new();
+    let count = "playbook: count\nsummary: A count\nsteps:\n  - id: budget\n    uses: postgres.connection_budget\n    with: { workload: deployment/ticket-service, replicas: 8, pool_env: DB_POOL_MAX, database: '${{ target.postgres }}' }\n";
+    let replica =
+        "playbook: replica\nsummary: A replica\nsteps:\n  - { id: source, uses: aws.rds.describe, with: { db_instance: tickets } }\n";
+    let level = "playbook: level\nsummary: A level\nparams: { level: { type: string, default: low } }\nvars: { n: '${{ target.levels[params.level].replicas }}' }\nsteps:\n  - { id: a, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: '${{ vars.n }}' } }\n";
+    let stage = stage_as(&cluster, "deployer", &[("count", count), ("replica", replica), ("level", level), ("scale", SCALE)]);
+    let add = |key: &str| format!("cannot work as things are: add `{key} to playbooks/environments/staging.yaml");
+    for (playbook, key) in [("count", "postgres:`"), ("replica", "aws:`"), ("level", "levels:` under `values:`")] {
+        let out = doctor(&stage, &[playbook, "--env", "staging"], 6, &[&format!("✘ {playbook} {}", add(key))]);
+        assert!(!out.contains("may be done") && !out.contains("all is allowed"), "{out}");
+        let ran = stage.run(&["run", playbook, "--env", "staging", "--yes"]).code(3);
+        assert!(ran.stderr.contains(key.split('`').next().unwrap()), "{playbook}: {ran}");
+    }
+    let all = stage.run(&["doctor", "--env", "staging"]).code(6);
+    let lines = all.stdout.lines().filter(|line| line.contains("count") || line.contains("budget")).count();
+    assert_eq!(lines, 1, "a playbook that cannot work has one line\n{all}");
+    doctor(&stage, &["scale", "--env", "staging"], 0, &["✔ scale all is allowed"]);
+}

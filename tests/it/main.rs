@@ -6,6 +6,7 @@ mod autoscaler;
 mod aws;
 mod brokers;
 mod budget;
+mod by_hand;
 mod cli_questions;
 mod cli_runs;
 mod commands;

@@ -104,9 +104,11 @@ fn by_hand(inputs: &Value, _: Option<&TargetSpec>) -> ByHand {
         look: Vec::new(),
         act: vec![
             format!(
-                "# put back what the runs{of} changed, the latest change first; `runsheet status RUN` lists it with the command for each:"
+                "# put back what the runs{of} changed and still owe, the latest run first; these two only read, the second prints a run's commands:"
             ),
             "runsheet runs".to_owned(),
+            "RUN=  # the id of each of these runs in turn".to_owned(),
+            "runsheet status \"${RUN}\" --commands".to_owned(),
         ],
         undo: Vec::new(),
     }

@@ -170,6 +170,12 @@ fn what_does_not_say_who_it_is_was_certainly_not_asked_to_write() {
 fn a_plugin_without_what_it_needs_says_how_to_get_it() {
     let stage = Stage::new().playbook("odd", &playbook("write", "leaves", ""));
     write_plugin(&stage, "odd", &format!("{MANIFEST}needs: [{{ program: k42, hint: install k42 from your distribution }}]\n"), SCRIPT);
-    stage.run(&["run", "odd"]).code(1).stderr_has("the plugin odd needs `k42`, which is not in PATH").stderr_has("install k42");
+    let refused = stage.run(&["run", "odd"]).code(3).stderr_has("odd cannot work as things are, and was not started");
+    refused.stderr_has("the plugin odd needs `k42`, which is not in PATH").stderr_has("install k42");
+    assert_eq!(
+        stage.run(&["runs", "-o", "json"]).code(0).json(),
+        serde_json::json!([]),
+        "nothing is recorded, and nothing is said to have run"
+    );
     assert!(!stage.root().join("asked").exists());
 }

@@ -22,7 +22,7 @@ use crate::actions::kubernetes::swap_fields::{Place, UID, back, forth, swap_fiel
 use crate::actions::kubernetes::{cluster, named_ref};
 use crate::actions::support::{kept, output, parse, schema};
 use crate::environment::Connections;
-use crate::model::by_hand::{ByHand, quoted};
+use crate::model::by_hand::{ByHand, quoted, variables_in};
 use crate::model::catalogue::ActionEntry;
 use crate::model::change::{Change, ObjectRef, Swap};
 use crate::model::duration::Span;
@@ -103,7 +103,11 @@ fn lines(inputs: &Value, target: Option<&TargetSpec>) -> ByHand {
     let written = inputs.get("application").and_then(Value::as_str).unwrap_or_default();
     let (namespace, name) = match written.split_once('/') {
         Some((namespace, name)) => (quoted(namespace), quoted(name)),
-        None => (super::namespace(target), input_word(inputs, "application")),
+        None => match variables_in(written).as_slice() {
+            // What is known only later is `NAMESPACE/NAME` all the same, as the output of `argocd.application` has it.
+            [variable] => (format!("\"${{{variable}%%/*}}\""), format!("\"${{{variable}#*/}}\"")),
+            _ => (super::namespace(target), input_word(inputs, "application")),
+        },
     };
     let before = variable_name("automated", "BEFORE");
     let patch = |value: &str| {
