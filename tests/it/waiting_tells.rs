@@ -39,6 +39,7 @@ fn a_run_that_waits_for_a_time_says_whether_anybody_will_start_it() {
     left.stdout_has("runsheet resume --watch").stdout_has("runsheet resume --detach");
     stage.run(&["status"]).code(0).stdout_has("Nobody will go on with it at ").stdout_has("runsheet resume --detach");
     let pid = stage.run(&["resume", "--detach", "-o", "json"]).code(0).json()["pid"].clone();
+    stage.until_status("it is the process's", |run| run["owner"]["pid"] == pid);
     let status = stage.run(&["status"]).code(0).stdout_has("It goes on by itself at ");
     status.stdout_has(&format!("process {pid} stays with it")).stdout_has("runsheet status --follow").has_nowhere("runsheet resume");
     stage.run(&["cancel"]).code(0);
