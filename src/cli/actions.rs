@@ -53,7 +53,7 @@ fn list(cx: &Context, catalogue: &Catalogue) {
         let line = format!("{}{fill}  {}", style.paint(Role::Strong, &entry.name), entry.summary);
         cx.output.page(&text::fit(&line, style.width));
     }
-    cx.output.page("\nwait, approve and playbook are part of the language: a step names them with `uses` too.\nOne action's page: runsheet actions NAME");
+    cx.output.page("\nwait, approve, playbook and monitor are part of the language: a step names them with `uses` too.\nOne action's page: runsheet actions NAME");
 }
 
 fn page(cx: &Context, entry: &ActionEntry) -> String {

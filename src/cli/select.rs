@@ -75,7 +75,8 @@ pub fn to_take_back(cx: &Context, app: &App, text: Option<&str>) -> Result<RunId
         return open_one_or_latest(app, text);
     }
     let mut owing = Vec::new();
-    for run in open(app)? {
+    // What a sandbox had that is gone, nobody can give back.
+    for run in app.without_gone(open(app)?)? {
         // What a rollback action would give back is not in the ledger.
         if run.owed > 0 || !cx.view(app, run.run)?.owed().is_empty() {
             owing.push(run);
@@ -86,7 +87,9 @@ pub fn to_take_back(cx: &Context, app: &App, text: Option<&str>) -> Result<RunId
         [] => {}
         several => return Err(which(several)),
     }
-    let runs = app.runs(u32::MAX, &Filter::default())?.runs;
+    let mut runs = app.runs(u32::MAX, &Filter::default())?.runs;
+    runs.retain(|run| run.owed > 0);
+    let runs = app.without_gone(runs)?;
     match runs.iter().find(|run| run.owed > 0) {
         Some(owing) => Ok(owing.run),
         None => open_one_or_latest(app, None),
