@@ -130,7 +130,14 @@ pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D
     let limits = f64::from(i32::MIN)..=f64::from(i32::MAX);
     let number = value.as_f64().filter(|number| number.fract() == 0.0 && limits.contains(number));
     #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the limits")]
-    number.map(|number| number as i32).ok_or_else(|| serde::de::Error::custom(format!("{value} is not a whole number")))
+    number.map(|number| number as i32).ok_or_else(|| {
+        let beyond = value.as_f64().is_some_and(|number| number.fract() == 0.0);
+        serde::de::Error::custom(if beyond {
+            format!("{value} is beyond what Kubernetes takes, {} to {}", i32::MIN, i32::MAX)
+        } else {
+            format!("{value} is not a whole number")
+        })
+    })
 }
 
 /// The same, where it may be left out.

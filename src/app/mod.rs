@@ -15,6 +15,7 @@ mod environment_check;
 mod environment_check_via;
 mod environments;
 mod error;
+mod gone;
 mod instruct;
 mod locations;
 mod notify;

@@ -75,7 +75,9 @@ impl App {
     pub fn half_done(&self, preview: &Preview) -> Result<Vec<(RunSummary, Vec<ObjectRef>)>, AppError> {
         let Some(store) = self.store_if_any()? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for run in store.runs(u32::MAX, &Filter { open: true, ..Filter::default() })?.runs.into_iter().filter(|run| run.owed > 0) {
+        let mut open = store.runs(u32::MAX, &Filter { open: true, ..Filter::default() })?.runs;
+        open.retain(|run| run.owed > 0);
+        for run in self.without_gone(open)? {
             let mut shared: Vec<ObjectRef> = store.owed(run.run)?.into_iter().map(|entry| entry.change.object).collect();
             shared.retain(|object| preview.locks.binary_search(object).is_ok());
             shared.sort();

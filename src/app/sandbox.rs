@@ -195,6 +195,16 @@ impl App {
         Ok(sandbox::effects(&self.locations.sandbox())?)
     }
 
+    /// Whether there is a Deployment of this name.
+    ///
+    /// # Errors
+    /// [`AppError::Sandbox`]
+    pub fn sandbox_has_deployment(&self, name: &str) -> Result<bool, AppError> {
+        let live = self.sandbox_status()?.live;
+        let named = |line: &String| line.split_whitespace().next().and_then(|object| object.rsplit('/').next()) == Some(name);
+        Ok(live.is_none_or(|live| live.overview.deployments.iter().any(named)))
+    }
+
     /// Adds a fault; `None` for a change, which is done at once.
     ///
     /// # Errors

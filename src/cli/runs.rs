@@ -49,17 +49,30 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let app = cx.app()?;
     let filter = Filter { open: args.open, playbook: args.playbook, ..Filter::default() };
     let listed = app.runs(args.limit, &filter)?;
+    let mut gone = Vec::new();
+    for run in listed.runs.iter().filter(|run| run.owed > 0) {
+        if app.sandbox_is_gone(run)? {
+            gone.push(run);
+        }
+    }
+    // Nothing that is gone is owed.
+    let owed = |run: &RunSummary| if gone.iter().any(|gone| gone.run == run.run) { 0 } else { run.owed };
     if cx.output.is_text() {
         let filtered = filter.open || filter.playbook.is_some();
         if listed.runs.is_empty() && filtered && !app.runs(1, &Filter::default())?.runs.is_empty() {
             cx.output.page("No such runs. All of them: runsheet runs");
         } else {
-            let rows = listed.runs.iter().map(|run| Ok(row(run, alive(&app, run)?))).collect::<Result<Vec<RunRow>, Failure>>()?;
+            let rows =
+                listed.runs.iter().map(|run| Ok(row(run, owed(run), alive(&app, run)?))).collect::<Result<Vec<RunRow>, Failure>>()?;
             cx.output.page(&runs_table(&rows, &cx.output.out));
         }
     } else {
-        let documents = listed.runs.iter().map(|run| Ok(document(run, alive(&app, run)?))).collect::<Result<Vec<Value>, Failure>>()?;
+        let documents =
+            listed.runs.iter().map(|run| Ok(document(run, owed(run), alive(&app, run)?))).collect::<Result<Vec<Value>, Failure>>()?;
         cx.output.list(documents);
+    }
+    if !gone.is_empty() && cx.output.is_text() {
+        cx.output.note(&super::status::gone(&gone));
     }
     for damaged in &listed.damaged {
         cx.output.note(&format!("run {} cannot be listed: {}; `runsheet runs verify {0}` says what is wrong", damaged.run, damaged.what));
@@ -78,7 +91,7 @@ fn alive(app: &App, run: &RunSummary) -> Result<Option<bool>, Failure> {
     }
 }
 
-fn row(run: &RunSummary, alive: Option<bool>) -> RunRow {
+fn row(run: &RunSummary, owed: u64, alive: Option<bool>) -> RunRow {
     RunRow {
         id: run.run,
         playbook: run.playbook.clone(),
@@ -87,17 +100,17 @@ fn row(run: &RunSummary, alive: Option<bool>) -> RunRow {
         started: run.created_at,
         updated: run.updated_at,
         alive,
-        owed: usize::try_from(run.owed).unwrap_or(usize::MAX),
+        owed: usize::try_from(owed).unwrap_or(usize::MAX),
         by: run.by.clone(),
     }
 }
 
-fn document(run: &RunSummary, alive: Option<bool>) -> Value {
+fn document(run: &RunSummary, owed: u64, alive: Option<bool>) -> Value {
     json!({
         "id": run.run, "short_id": run.run.short(), "playbook": run.playbook, "environment": run.environment, "status": run.status,
         "reason": run.reason, "created_at": run.created_at, "updated_at": run.updated_at, "by": run.by,
         "steps": run.steps.iter().map(|(status, count)| (status.as_str().to_owned(), (*count).into())).collect::<serde_json::Map<_, _>>(),
-        "owed": run.owed, "events": run.events,
+        "owed": owed, "events": run.events,
         "owner": run.owner.as_ref().map(|owner| json!({ "pid": owner.pid, "host": owner.host, "by": owner.by, "alive": alive })),
     })
 }

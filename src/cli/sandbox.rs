@@ -55,6 +55,9 @@ pub enum Command {
         /// Another pooler than the one that it was made with: none, transaction or session (PgBouncer's mode)
         #[arg(long, value_name = "MODE")]
         pooler: Option<Pooler>,
+        /// Start it again, with a clock that is so much faster than usual, 0.01 to 1000
+        #[arg(long, value_name = "N")]
+        speed: Option<f64>,
     },
     /// Set the load on its ticket service, in requests a second
     ///
@@ -182,9 +185,17 @@ pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
             let text = if was_there { "The sandbox has ended; its cluster is kept." } else { "No sandbox was running." };
             say(cx, text, || json!({ "was_running": was_there }));
         }
-        Command::Reset { autoscaler, argocd, pooler } => {
+        Command::Reset { autoscaler, argocd, pooler, speed } => {
             let app = cx.app()?;
+            // Without its state nothing is known of runs, and a reset is all the more wanted.
+            let owing = app.owing_in_sandbox().unwrap_or_default();
+            if speed.is_some() {
+                app.sandbox_down()?;
+            }
             app.sandbox_reset(autoscaler, argocd, pooler)?;
+            if speed.is_some() {
+                app.sandbox_up(speed, None, None, None)?;
+            }
             let live = app.sandbox_status()?.live;
             let argocd = argocd.or(live.as_ref().map(|live| live.overview.argocd)).unwrap_or_default();
             let autoscaler = autoscaler.or(live.map(|live| live.overview.autoscaler)).unwrap_or_default();
@@ -194,7 +205,11 @@ pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
                 metrics => format!("The sandbox is as it was at first, with the autoscaler ticket-service-hpa ({metrics})."),
             };
             let text = if argocd == ArgoCd::Off { text } else { format!("{text} Argo CD is {argocd}.") };
-            say(cx, &text, || json!({ "reset": true, "autoscaler": autoscaler.to_string(), "argocd": argocd.to_string() }));
+            if !owing.is_empty() && cx.output.is_text() {
+                cx.output.note(&super::status::gone(&owing.iter().collect::<Vec<_>>()));
+            }
+            let owing: Vec<String> = owing.iter().map(|run| run.run.to_string()).collect();
+            say(cx, &text, || json!({ "reset": true, "gone": owing, "autoscaler": autoscaler.to_string(), "argocd": argocd.to_string() }));
         }
         Command::Load { rps } => {
             cx.app()?.sandbox_load(rps)?;
@@ -272,13 +287,30 @@ fn effects(cx: &Context, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How the fault of these words is written; all of them, where the first word names none.
+fn usage_of(words: &[String]) -> String {
+    let first = words.first().map(String::as_str).unwrap_or_default();
+    let is_of = |line: &&str| line.split_whitespace().next() == Some(first) && !first.is_empty();
+    match USAGE.lines().find(is_of) {
+        Some(line) => format!("write it as `{line}`; `runsheet sandbox fault add --help` shows all"),
+        None => format!("a fault is one of these:\n{USAGE}"),
+    }
+}
+
 fn fault(cx: &Context, app: &App, command: FaultCommand) -> Result<(), Failure> {
     match command {
         FaultCommand::Add { words } => {
-            let fault = Fault::parse(&words)
-                .map_err(|error| Failure::usage(error.to_string()).hint(format!("a fault is one of these:\n{USAGE}")))?;
+            let fault = Fault::parse(&words).map_err(|error| Failure::usage(error.to_string()).hint(usage_of(&words)))?;
+            let waits = fault.deployment().map(|name| (name.to_owned(), app.sandbox_has_deployment(name)));
             match app.sandbox_fault(&fault)? {
-                Some(standing) => say(cx, &format!("Fault {} stands: {}", standing.id, standing.fault), || json!(standing)),
+                Some(standing) => {
+                    say(cx, &format!("Fault {} stands: {}", standing.id, standing.fault), || json!(standing));
+                    if let Some((name, Ok(false))) = waits {
+                        cx.output.note(&format!(
+                            "There is no Deployment {name} in the sandbox now: the fault waits for something of that name."
+                        ));
+                    }
+                }
                 None => say(cx, "Done.", || json!({ "done": true })),
             }
         }

@@ -82,7 +82,8 @@ pub fn to_take_back(cx: &Context, app: &App, text: Option<&str>) -> Result<Optio
     latest(app)?;
     let mut owing = Vec::new();
     let mut looked_up = 0;
-    for run in app.runs(u32::MAX, &Filter::default())?.runs {
+    // What a sandbox had that is gone, nobody can give back.
+    for run in app.without_gone(app.runs(u32::MAX, &Filter::default())?.runs)? {
         // What a rollback action would give back is not in the ledger.
         let ended = run.status.is_finished();
         let may = match run.status {

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::output::Format;
 use super::select;
 use super::watch::{Watch, print_event};
-use crate::app::{App, Observer, Owner};
+use crate::app::{App, Filter, Observer, Owner, RunSummary};
 use crate::model::id::RunId;
 use crate::report::{self, RunView, Style, status_json};
 
@@ -63,8 +63,26 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
             return Ok(exit_code::SUCCEEDED);
         }
     }
+    if cx.output.is_text() && !view.owed().is_empty() {
+        let found = app.runs(1, &Filter { run: Some(run), ..Filter::default() })?.runs;
+        if let Some(found) = found.first()
+            && app.sandbox_is_gone(found)?
+        {
+            cx.output.note(&gone(&[found]));
+        }
+    }
     show(cx, &view);
     Ok(exit_code::SUCCEEDED)
+}
+
+/// That the sandbox of these runs is gone, and what that means.
+pub fn gone(runs: &[&RunSummary]) -> String {
+    let names: Vec<String> = runs.iter().map(|run| format!("{} of {}", run.run.short(), run.playbook)).collect();
+    let (run, it, owes) = if let [_] = runs { ("run", "it", "is owed by it") } else { ("runs", "they", "is owed by them") };
+    format!(
+        "{run} {}: the sandbox that {it} acted on is gone (it was reset). What {it} changed went with it: nothing {owes} any more, and nothing can be rolled back",
+        names.join(", ")
+    )
 }
 
 fn show(cx: &Context, view: &RunView) {

@@ -113,11 +113,13 @@ pub enum ParamFormat {
     Name,
     /// An e-mail address.
     Email,
+    /// An amount as Kubernetes writes it: `500m`, `2`, `1Gi`.
+    Quantity,
 }
 
 impl ParamFormat {
     /// Every format, in the order documented.
-    pub const ALL: [Self; 4] = [Self::Uuid, Self::Url, Self::Name, Self::Email];
+    pub const ALL: [Self; 5] = [Self::Uuid, Self::Url, Self::Name, Self::Email, Self::Quantity];
 
     /// As written in a playbook.
     pub fn as_str(self) -> &'static str {
@@ -126,6 +128,7 @@ impl ParamFormat {
             Self::Url => "url",
             Self::Name => "name",
             Self::Email => "email",
+            Self::Quantity => "quantity",
         }
     }
 }

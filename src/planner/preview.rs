@@ -195,6 +195,9 @@ impl Walk<'_> {
         };
         match &step.uses {
             Uses::Action { name, with, secrets } => {
+                if name == "assert" && shown.depth == 0 {
+                    shown.problem = shown.problem.or_else(|| not_so(with, known));
+                }
                 if let Some(entry) = self.catalogue.get(name).cloned() {
                     shown.undo = undo(step, &entry);
                     for (_, known) in &scopes {
@@ -291,6 +294,21 @@ fn instances(step: &Step, known: &Known<'_>) -> Result<Instances, String> {
     match known.find(&each.items)? {
         Found::Value(items) => machine::keyed(items).map(Instances::Each).map_err(|failure| failure.message),
         Found::Later(_) => Ok(Instances::Later),
+    }
+}
+
+/// What a step of the playbook itself asserts, where it is known not to hold. What never holds was written to fail, and a called playbook may be
+/// called because it does.
+fn not_so(with: &Template, known: &Known<'_>) -> Option<String> {
+    let Template::Map(entries) = with else { return None };
+    let entry = |key: &str| entries.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+    let Some(Template::Expression(that)) = entry("that") else { return None };
+    if known.is_true(that) != Ok(Some(false)) {
+        return None;
+    }
+    match entry("message").map(|message| known.find(message)) {
+        Some(Ok(Found::Value(Value::String(message)))) => Some(message),
+        _ => Some(format!("what it asserts does not hold: {}", that.text)),
     }
 }
 

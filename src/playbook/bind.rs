@@ -91,6 +91,7 @@ fn example(param: &Param) -> String {
     match (param.kind, param.format) {
         (ParamType::String, Some(ParamFormat::Uuid)) => "<uuid>",
         (ParamType::String, Some(ParamFormat::Url)) => "https://…",
+        (ParamType::String, Some(ParamFormat::Quantity)) => "500m",
         (ParamType::String, _) => "<text>",
         (ParamType::Integer, _) => "<whole number>",
         (ParamType::Number, _) => "<number>",
@@ -137,7 +138,15 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
     let wrong = |wanted: &str, hint: Option<String>| Err((format!("is {wanted}, not `{}`", shown()), hint));
     match param.kind {
         ParamType::String if !value.is_string() => return wrong("a string", Some("put it in quotes".to_owned())),
-        ParamType::Integer if value.as_i64().is_none() => return wrong("a whole number", None),
+        ParamType::Integer if value.as_i64().is_none() => {
+            let text = shown();
+            let digits = text.strip_prefix('-').unwrap_or(&text);
+            if !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '…') {
+                let (is, most) = if text.starts_with('-') { ("small", i64::MIN) } else { ("large", i64::MAX) };
+                return Err((format!("is too {is}: `{text}`"), Some(format!("the utmost is {most}"))));
+            }
+            return wrong("a whole number", None);
+        }
         ParamType::Number if !value.is_number() => return wrong("a number", None),
         ParamType::Boolean if !value.is_boolean() => return wrong("`true` or `false`", None),
         ParamType::List if !value.is_array() => return wrong("a list", None),
@@ -164,6 +173,7 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
             ParamFormat::Url => ("a URL", "it begins with http:// or https://"),
             ParamFormat::Name => ("a name", "lower-case letters, digits and `-`, at most 63"),
             ParamFormat::Email => ("an e-mail address", "such as `on-call@example.com`"),
+            ParamFormat::Quantity => ("an amount", "such as `500m`, `2`, `512Mi` or `1Gi`"),
         };
         return wrong(wanted, Some(hint.to_owned()));
     }
@@ -187,8 +197,19 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
     Ok(value)
 }
 
+/// A number that is not below nothing, and a suffix of Kubernetes' or an exponent.
+fn is_quantity(text: &str) -> bool {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let is_number = number.parse::<f64>().is_ok() && number.chars().filter(|c| *c == '.').count() <= 1;
+    let exponent = suffix.strip_prefix(['e', 'E']).and_then(|power| power.parse::<i8>().ok()).is_some();
+    let known = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    is_number && (known.contains(&suffix) || exponent)
+}
+
 fn has_format(format: ParamFormat, text: &str) -> bool {
     match format {
+        ParamFormat::Quantity => is_quantity(text),
         ParamFormat::Uuid => text.len() == 36 && uuid::Uuid::try_parse(text).is_ok(),
         ParamFormat::Url => url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
         ParamFormat::Name => {

@@ -40,6 +40,7 @@ fn kind(param: &Param) -> &'static str {
         Some(ParamFormat::Url) => "url",
         Some(ParamFormat::Name) => "name",
         Some(ParamFormat::Email) => "email",
+        Some(ParamFormat::Quantity) => "quantity",
         None => param.kind.as_str(),
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn answer(platform: &Arc<Platform>, call: &Call) -> Response {
 async fn handle(platform: &Arc<Platform>, call: &Call) -> Result<Value, Failure> {
     let route = (call.method.as_str(), call.path.as_str());
     if route == ("GET", "/sandbox/health") {
-        return Ok(json!({ "status": "ok", "cluster_uid": platform.identity().cluster_uid, "pid": std::process::id() }));
+        return Ok(json!({ "status": "ok", "cluster_uid": platform.cluster_uid(), "pid": std::process::id() }));
     }
     if !call.bears(&platform.identity().admin_token) {
         return Err((401, "the admin token of the sandbox is needed".to_owned()));

@@ -1,6 +1,6 @@
-//! What a sandbox keeps over restarts and resets: the cluster's uid, its tokens, the port it had.
+//! What a sandbox keeps over restarts: the cluster's uid, its tokens, the port it had. A reset makes another cluster, and so another uid.
 //!
-//! It must not change once made, but for the port. Invariant: the tokens are in files that only their owner can read, and in no `Debug`
+//! It must not change once made, but for the port and a reset's uid. Invariant: the tokens are in files that only their owner can read, and in no `Debug`
 //! text.
 
 use std::fmt;
@@ -64,11 +64,11 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Says of the sandbox that serves this folder, if one does, that it has this pooler.
-    pub(crate) fn set_pooler(dir: &Path, pooler: Pooler) -> Result<(), SandboxError> {
+    /// Says of the sandbox that serves this folder, if one does, that it has this cluster and this pooler.
+    pub(crate) fn set(dir: &Path, cluster_uid: String, pooler: Pooler) -> Result<(), SandboxError> {
         match persist::load::<Self>(dir, persist::READY)? {
-            Some(ready) if ready.pooler != pooler => persist::save_json(dir, persist::READY, &Self { pooler, ..ready }),
-            _ => Ok(()),
+            Some(ready) => persist::save_json(dir, persist::READY, &Self { cluster_uid, pooler, ..ready }),
+            None => Ok(()),
         }
     }
 }
@@ -110,6 +110,11 @@ impl Identity {
         }
         identity.save(dir)?;
         Ok(identity)
+    }
+
+    /// The uid of the cluster in `dir`; `None` where there is none.
+    pub(crate) fn uid_in(dir: &Path) -> Result<Option<String>, SandboxError> {
+        Ok(persist::load::<Self>(dir, persist::IDENTITY)?.map(|identity| identity.cluster_uid))
     }
 
     pub(crate) fn save(&self, dir: &Path) -> Result<(), SandboxError> {

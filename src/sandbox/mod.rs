@@ -51,6 +51,6 @@ pub use fault::Fault;
 pub use identity::Ready;
 pub use kubeconfig::{Account, Kubeconfig, kubeconfig};
 pub use pooler::Pooler;
-pub use process::{Live, Status, connections, down, ensure_up, reset, reset_to, reset_with, status};
+pub use process::{Live, Status, cluster_uid, connections, down, ensure_up, reset, reset_to, reset_with, status};
 pub use server::{Options, Running, serve, start};
 pub use target::{target_values, target_values_in, target_values_with};

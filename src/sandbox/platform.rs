@@ -67,12 +67,17 @@ fn now() -> u64 {
 
 impl Platform {
     /// Loads the world of `dir`, or makes a fresh one; the caller holds the folder's lock.
-    pub(crate) fn open(dir: &Path, identity: Identity, options: &Options) -> Result<Arc<Self>, SandboxError> {
+    pub(crate) fn open(dir: &Path, mut identity: Identity, options: &Options) -> Result<Arc<Self>, SandboxError> {
         let mut effects = EffectLog::open(dir)?;
         let loaded: Option<World> = persist::load(dir, persist::STATE)?;
         let fresh = loaded.is_none();
         let fresh_one = || World::initial(&identity.cluster_uid, 0, now(), options.autoscaler, options.argocd).with_pooler(options.pooler);
         let mut world = loaded.unwrap_or_else(fresh_one);
+        if let Some(uid) = world.cluster_uid().filter(|uid| *uid != identity.cluster_uid) {
+            // A reset was cut off between the two files.
+            identity.cluster_uid = uid;
+            identity.save(dir)?;
+        }
         if !fresh {
             admit::upgrade(&mut world.store);
         }
@@ -101,8 +106,14 @@ impl Platform {
         }))
     }
 
+    /// Its tokens and its port; the uid is that of [`cluster_uid`](Self::cluster_uid).
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The uid of its cluster as it is now.
+    pub(crate) fn cluster_uid(&self) -> String {
+        self.read().cluster_uid().unwrap_or_else(|| self.identity.cluster_uid.clone())
     }
 
     /// The folder of its files.
@@ -186,7 +197,7 @@ impl Platform {
     }
 
     /// Goes back to the fresh cluster with an empty effect log; its autoscaler, its Argo CD and its pooler are those that it was made with, unless
-    /// others are named. The uid stays, and resource versions go on.
+    /// others are named. It is another cluster, with a uid of its own: what was changed in the former is gone with it. Resource versions go on.
     pub(crate) async fn reset(
         self: &Arc<Self>,
         autoscaler: Option<Autoscaler>,
@@ -200,14 +211,16 @@ impl Platform {
             let (version, autoscaler) = (before.store.version(), autoscaler.unwrap_or(before.autoscaler));
             let argocd = argocd.unwrap_or(before.argocd);
             let pooler = pooler.unwrap_or(before.bouncers.kind);
-            let mut next = World::initial(&platform.identity.cluster_uid, version, now(), autoscaler, argocd).with_pooler(pooler);
+            let cluster_uid = uuid::Uuid::now_v7().to_string();
+            let mut next = World::initial(&cluster_uid, version, now(), autoscaler, argocd).with_pooler(pooler);
             // A watch from before the reset cannot know what is gone, so the history begins anew and tells it so.
             next.store.keep(platform.history);
             next.store.forget();
             disk.commit(&next)?;
             disk.effects.clear()?;
             platform.show(next);
-            Ready::set_pooler(&platform.dir, pooler)
+            Identity { cluster_uid: cluster_uid.clone(), ..platform.identity.clone() }.save(&platform.dir)?;
+            Ready::set(&platform.dir, cluster_uid, pooler)
         });
         done.await.unwrap_or_else(|error| Err(SandboxError::io("reset", Path::new(persist::STATE), std::io::Error::other(error))))?;
         self.wake();

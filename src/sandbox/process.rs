@@ -165,8 +165,8 @@ pub async fn connections(dir: &Path) -> Result<Usage, SandboxError> {
     serde_json::from_value(answer).map_err(SandboxError::encoding)
 }
 
-/// Puts the sandbox in `dir` back to the initial cluster with an empty effect log and no faults, whether it runs or not. The uid and the
-/// tokens stay.
+/// Puts the sandbox in `dir` back to the initial cluster with an empty effect log and no faults, whether it runs or not. It is another
+/// cluster then, with another uid; the tokens stay.
 ///
 /// # Errors
 /// [`SandboxError::Served`] when one runs that does not answer; [`SandboxError::Io`].
@@ -208,6 +208,14 @@ pub async fn reset_to(
         opened => opened?,
     };
     platform.reset(autoscaler, argocd, pooler).await
+}
+
+/// The uid of the cluster of the sandbox in `dir`, whether it runs or not; `None` where there is none.
+///
+/// # Errors
+/// [`SandboxError::Damaged`], [`SandboxError::Io`]
+pub fn cluster_uid(dir: &Path) -> Result<Option<String>, SandboxError> {
+    Identity::uid_in(dir)
 }
 
 fn open(dir: &Path) -> Result<std::sync::Arc<Platform>, SandboxError> {

@@ -112,6 +112,7 @@ pub async fn start(dir: &Path, options: Options) -> Result<Running, SandboxError
     };
     let platform = Platform::open(dir, identity, &options)?;
     ready.pooler = platform.read().bouncers.kind;
+    ready.cluster_uid = platform.cluster_uid();
     persist::save_json(dir, persist::READY, &ready)?;
     let task = tokio::spawn(run(dir.to_owned(), lock, listener, Arc::clone(&platform), options.idle));
     Ok(Running { ready, platform, task })

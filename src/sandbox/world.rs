@@ -53,6 +53,11 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The uid of its cluster: that of the namespace `kube-system`.
+    pub(crate) fn cluster_uid(&self) -> Option<String> {
+        cluster::uid(&self.store)
+    }
+
     /// The platform as it is at first; resource versions go on from `version`. `now` is in milliseconds since 1970.
     pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Autoscaler, argocd: ArgoCd) -> Self {
         let (store, memory) = cluster::initial(cluster_uid, version, now, autoscaler, argocd);

@@ -148,8 +148,12 @@ fn words_that_are_no_fault_are_answered_with_those_that_are() {
         let ran = stage.run(&[&["sandbox", "fault", "add"], words].concat()).code(2).stdout_is("");
         let (what, hint) = ran.stderr.split_once("\n hint: ").unwrap_or_else(|| panic!("no hint: {ran}"));
         assert_eq!(what, format!("error: {wrong}"));
-        assert!(hint.starts_with("a fault is one of these:\n") && hint.contains("refuse 'METHOD PATH' --status CODE"), "{ran}");
-        assert!(hint.contains("change NAMESPACE/KIND/NAME FIELD VALUE"), "{ran}");
+        if words[0] == "nonsense" {
+            assert!(hint.starts_with("a fault is one of these:\n") && hint.contains("refuse 'METHOD PATH' --status CODE"), "{ran}");
+            assert!(hint.contains("change NAMESPACE/KIND/NAME FIELD VALUE"), "{ran}");
+        } else {
+            assert!(hint.starts_with(&format!("write it as `{}", words[0])) && hint.lines().count() == 1, "{ran}");
+        }
     }
     assert!(!stage.sandbox_folder().exists(), "words that are no fault started a sandbox");
 }
@@ -167,4 +171,15 @@ error: the parameters' file cannot be used: No such file or directory
 "
     );
     stage.run(&["run", "two", "--params-file", "playbooks"]).code(3).stderr_has("cannot be used: Is a directory\n").has_nowhere("os error");
+}
+
+#[test]
+fn a_fault_of_something_that_is_not_there_says_so_and_a_reset_may_have_another_speed() {
+    let stage = Stage::new().sandbox(50);
+    stage.run(&["sandbox", "up"]).code(0);
+    stage.run(&["sandbox", "fault", "add", "crash", "nope"]).code(0).stderr_has("There is no Deployment nope in the sandbox now");
+    let known = stage.run(&["sandbox", "fault", "add", "crash", "ticket-service"]).code(0);
+    assert!(!known.stderr.contains("There is no"), "{known}");
+    stage.run(&["sandbox", "reset", "--speed", "20"]).code(0);
+    stage.run(&["sandbox", "fault", "list"]).code(0).stdout_has("No faults");
 }

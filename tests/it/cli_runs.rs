@@ -201,3 +201,23 @@ fn what_a_run_changed_in_the_sandbox_is_taken_back() {
     stage.run(&["sandbox", "down"]).code(0).stdout_has("has ended");
     stage.run(&["sandbox", "status"]).code(0).stdout_has("No sandbox runs");
 }
+
+#[test]
+fn a_reset_sandbox_takes_its_debts_with_it_and_says_so() {
+    let stage = Stage::new().repository_playbook("scale").sandbox(50);
+    stage.run(&["run", "scale", "-p", "replicas=4"]).code(0);
+    let run = stage.run(&["runs", "-o", "json"]).code(0).json()[0]["short_id"].as_str().unwrap().to_owned();
+    let words = format!("run {run} of scale: the sandbox that it acted on is gone (it was reset). What it changed went with it");
+    stage.run(&["sandbox", "reset"]).code(0).stderr_has(&words);
+    stage.run(&["runs"]).code(0).stderr_has(&words);
+    stage.run(&["status", &run]).code(0).stderr_has(&words);
+    assert_eq!(stage.run(&["runs", "-o", "json"]).code(0).json()[0]["owed"], 0);
+    let named = stage.run(&["rollback", &run, "--yes"]).code(6);
+    assert!(!named.stderr.contains("somebody else has deleted it"), "{named}");
+    // The next run is not warned of the former, and is the one that a bare rollback takes back.
+    let next = stage.run(&["run", "scale", "-p", "replicas=3"]).code(0);
+    assert!(!next.stderr.contains("half done"), "{next}");
+    let back = stage.run(&["rollback", "--yes"]).code(0);
+    assert!(!back.stderr.contains(&run), "{back}");
+    assert_eq!(stage.run(&["sandbox", "reset", "-o", "json"]).code(0).json()["gone"], serde_json::json!([]));
+}

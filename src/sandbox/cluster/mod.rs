@@ -51,6 +51,12 @@ use uuid::Uuid;
 
 use super::load::Load;
 
+/// The uid of a cluster, by which clients know it.
+pub(crate) fn uid(store: &Store) -> Option<String> {
+    let found = store.get(Resource::Namespaces, "", "kube-system")?;
+    found.object.pointer("/metadata/uid")?.as_str().map(str::to_owned)
+}
+
 /// The cluster as it is at first, with its two ready Pods; versions go on from `version`.
 pub(crate) fn initial(cluster_uid: &str, version: u64, now: u64, autoscaler: Autoscaler, argocd: ArgoCd) -> (Store, Memory) {
     let (mut store, mut memory) = (Store::new(version), Memory::default());

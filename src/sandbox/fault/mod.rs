@@ -250,6 +250,17 @@ impl fmt::Display for Route {
 }
 
 /// The words that [`Fault::parse`] understands, quoted for a shell.
+impl Fault {
+    /// The name of the Deployment (or of the Job) whose pods it is about.
+    #[must_use]
+    pub fn deployment(&self) -> Option<&str> {
+        match self {
+            Self::Unready { deployment, .. } | Self::Image { deployment } | Self::Crash { deployment, .. } => Some(deployment),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

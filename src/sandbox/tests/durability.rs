@@ -49,11 +49,15 @@ async fn an_effect_that_a_crash_kept_from_the_log_is_written_at_the_next_start()
 }
 
 #[tokio::test]
-async fn a_reset_gives_the_first_cluster_with_the_same_uid() {
+async fn a_reset_gives_the_first_cluster_under_another_uid() {
     let sandbox = Sandbox::start().await;
     sandbox.scale(5).await.unwrap();
     sandbox.fault(&["stall-terminating"]).await;
+    let first = sandbox.running.ready.cluster_uid.clone();
     reset(sandbox.path()).await.unwrap();
+    let second = status(sandbox.path()).await.unwrap().live.unwrap().cluster_uid;
+    assert_ne!(first, second, "what was changed in the former cluster is not in this one");
+    assert_eq!(crate::sandbox::cluster_uid(sandbox.path()).unwrap().as_ref(), Some(&second));
     assert_eq!(sandbox.replicas().await, 2);
     assert_eq!(sandbox.pod_names().await.len(), 2);
     assert!(sandbox.effects().is_empty());
@@ -61,12 +65,13 @@ async fn a_reset_gives_the_first_cluster_with_the_same_uid() {
     sandbox.scale(3).await.unwrap();
     assert_eq!(sandbox.effects()[0].n, 1);
 
-    let (uid, dir) = (sandbox.running.ready.cluster_uid.clone(), sandbox.dir);
+    let dir = sandbox.dir;
     sandbox.running.shutdown().await;
     reset(dir.path()).await.unwrap();
     assert!(effects(dir.path()).unwrap().is_empty());
     let running = start(dir.path(), options()).await.unwrap();
-    assert_eq!(running.ready.cluster_uid, uid);
+    assert!(![first, second].contains(&running.ready.cluster_uid));
+    assert_eq!(status(dir.path()).await.unwrap().live.unwrap().cluster_uid, running.ready.cluster_uid);
     running.shutdown().await;
 }
 
