@@ -141,7 +141,7 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
         ParamType::Integer if value.as_i64().is_none() => {
             let text = shown();
             let digits = text.strip_prefix('-').unwrap_or(&text);
-            if !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '…') {
+            if !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '…') && text.parse::<i64>().is_err() {
                 let (is, most) = if text.starts_with('-') { ("small", i64::MIN) } else { ("large", i64::MAX) };
                 return Err((format!("is too {is}: `{text}`"), Some(format!("the utmost is {most}"))));
             }

@@ -332,9 +332,9 @@ fn a_run_that_is_being_cancelled_is_not_said_to_be_cancelled_again() {
     journal.scaled().waits("warm_pool", Waiting::Time { until: journal_end() }).status(RunStatus::Waiting, None);
     let commands =
         |journal: &Journal| -> Vec<String> { journal.view(&pre_event()).next_commands().into_iter().map(|next| next.command).collect() };
-    assert!(commands(&journal)[1].starts_with("runsheet cancel "), "{:?}", commands(&journal));
+    assert!(commands(&journal)[2].starts_with("runsheet cancel "), "{:?}", commands(&journal));
     journal.add(Event::CancelBegan);
-    assert!(commands(&journal)[1].starts_with("runsheet skip 3fa9c1d2 warm_pool --reason"), "{:?}", commands(&journal));
+    assert!(commands(&journal)[2].starts_with("runsheet skip 3fa9c1d2 warm_pool --reason"), "{:?}", commands(&journal));
 }
 
 fn journal_end() -> jiff::Timestamp {

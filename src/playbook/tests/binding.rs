@@ -64,7 +64,7 @@ fn formats_are_held() {
         ("l", "[1", "is a list, and this is not JSON"),
         ("m", "[1]", "is a map"),
         ("n", "1.5", "is a whole number"),
-        ("n", "9223372036854775808", "is a whole number"),
+        ("n", "9223372036854775808", "is too large"),
     ] {
         let mut all = given(&[ID]);
         all.insert(name.to_owned(), wrong.to_owned());
