@@ -67,7 +67,9 @@ fn links(history: &[LedgerEntry]) -> Vec<Link<'_>> {
             }
         }
         let own = entry.reverted.then(|| entry.reverted_at.unwrap_or(i64::MAX));
-        let ended = own.into_iter().chain(base.and_then(|(_, ended)| ended)).min();
+        // What gave something back stands whatever becomes of that later: it is built on nothing.
+        let with_base = base.filter(|_| !entry.gives_back).and_then(|(_, ended)| ended);
+        let ended = own.into_iter().chain(with_base).min();
         links.push(Link { entry, base: base.map(|(place, _)| place), ended });
         standing.push(at);
     }
@@ -84,7 +86,8 @@ pub fn taken_back_with<'h>(history: &'h [LedgerEntry], own: &LedgerEntry) -> Vec
         if link.entry.reverted {
             found.push(link.entry);
         }
-        base = link.base;
+        // What gave something back is built on nothing.
+        base = link.base.filter(|_| !link.entry.gives_back);
     }
     found
 }
@@ -268,6 +271,16 @@ mod tests {
             [true, true, false],
             "the second was not made: the third found 8"
         );
+    }
+
+    #[test]
+    fn what_began_anew_after_a_give_back_stands_though_the_first_is_rolled_back_later() {
+        let mut history = history(&[(2, 8, true), (8, 2, true), (2, 8, true)]);
+        history[1].gives_back = true;
+        history[0].reverted = true;
+        history[0].reverted_at = Some(9);
+        assert_eq!(in_force(&history).iter().map(|entry| entry.position).collect::<Vec<_>>(), [2, 3]);
+        assert!(taken_back_with(&history, &history[2]).is_empty() && !is_given_back(&history, &history[2]));
     }
 
     #[test]

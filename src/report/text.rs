@@ -112,7 +112,7 @@ pub fn once(text: &str) -> String {
     let mut parts: Vec<&str> = text.split("; ").collect();
     parts.dedup();
     let half = parts.len() / 2;
-    if parts.len() % 2 == 0 && parts[..half] == parts[half..] {
+    if parts.len().is_multiple_of(2) && parts[..half] == parts[half..] {
         parts.truncate(half);
     }
     parts.join("; ")

@@ -155,6 +155,7 @@ fn promise_3_event_day_gives_back_in_the_morning_even_though_the_watch_failed_an
 #[test]
 fn promise_3_what_during_event_proposed_and_a_person_approved_is_given_back_too() {
     let stage = Stage::new().quick_playbook("pre-event").repository_playbook("after-event").repository_playbook("during-event");
+    let stage = stage.repository_playbook("diagnose-load");
     let file = stage.root().join("playbooks/during-event.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     let quick = text.replace("every: 15s", "every: 200ms").replace("for: 1m", "for: 400ms");

@@ -41,7 +41,7 @@ fn a_run_that_cannot_work_is_refused_with_the_key_and_the_file() {
 
 #[test]
 fn parameters_that_cannot_be_meant_are_refused_before_a_run_is_recorded() {
-    let names = ["event-day", "pre-event", "during-event", "after-event", "diagnose-pods", "scale", "resize"];
+    let names = ["event-day", "pre-event", "during-event", "after-event", "diagnose-pods", "diagnose-load", "scale", "resize"];
     let stage = names.iter().fold(Stage::new(), |stage, name| stage.repository_playbook(name)).sandbox(50);
     let event = "event_id=6f2c1a52-9d1b-4f6e-8f0e-3b1d2a7c9e10";
     let (starts, ends) = ("starts_at=2099-06-01T19:00:00Z", "ends_at=2099-06-01T18:00:00Z");

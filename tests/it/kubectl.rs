@@ -312,8 +312,13 @@ fn kubectl_describes_what_happened() {
     let kubectl = Kubectl::new();
     kubectl.stage.run(&["sandbox", "reset", "--autoscaler", "cpu"]).code(0);
     kubectl.run(&["scale", "deployment/ticket-service", "--replicas=3"]).fine();
-    let described = kubectl.run(&["describe", "deployment", "ticket-service"]).fine().to_owned();
-    for expected in ["NewReplicaSet:   ticket-service-", "ScalingReplicaSet", "from 0 to 2", "from 2 to 3"] {
+    let mut described = String::new();
+    // The controller's event comes after the change.
+    until("the deployment's events", || {
+        kubectl.run(&["describe", "deployment", "ticket-service"]).fine().clone_into(&mut described);
+        described.contains("from 2 to 3")
+    });
+    for expected in ["NewReplicaSet:   ticket-service-", "ScalingReplicaSet", "from 0 to 2"] {
         assert!(described.contains(expected), "no `{expected}` in {described}");
     }
     let mut autoscaler = String::new();

@@ -115,7 +115,7 @@ fn promise_3_after_event_taken_up_again_takes_nothing_from_the_event_that_began_
     // The next event raises the floor to the very same value.
     grown(&stage, OTHER, &[]);
     let already = told(&stage).len();
-    let resumed = stage.run(&["resume", &after]).code(1).stdout_has("has changed it since");
+    let resumed = stage.run(&["resume", &after]).code(1).stdout_has("was left at \"9\"");
     assert!(!resumed.stdout.contains("/3 at") && !resumed.stdout.contains("attempt 4/3"), "{resumed}");
     assert_eq!(told(&stage).len(), already, "{:?}", told(&stage));
     assert_eq!(owed(&stage, &first), 1, "its floor is back, its pools are not");

@@ -72,7 +72,7 @@ pub fn there_and_back(case: &Case, speed: u32) -> Vec<String> {
     stage.assert_within_budget(&name);
     let objects_changed = effects.iter().any(|effect| !effect.contains("/cache/"));
     assert_eq!(stage.objects() != before, objects_changed, "{name}: {effects:?}");
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     let status = stage.status_json();
     assert_eq!((&status["status"], status["owed"].as_array().map(Vec::len)), (&"rolled_back".into(), Some(0)), "{name}: {status:#}");
     stage.assert_as_before(&before, &name);

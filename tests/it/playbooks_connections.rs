@@ -89,7 +89,7 @@ fn promise_3_through_the_pooler_sixteen_pods_keep_their_pools_and_are_given_back
     let usage = stage.connections();
     assert_eq!((usage.wanted, usage.exceeded), (320, 0), "{usage:?}");
     assert_eq!(usage.pooled.as_ref().map(|pooled| (pooled.clients, pooled.servers)), Some((320, 45)), "{usage:?}");
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     stage.assert_as_before(&before, "pre-event through PgBouncer");
 }
 
@@ -103,7 +103,7 @@ fn promise_3_a_larger_pool_is_proved_against_what_the_pooler_takes_and_given_bac
     stage.run(&["run", "pool-size", "-p", "pool_size=300", "--yes"]).code(0);
     assert!(told(&stage).len() == 1 && told(&stage)[0].ends_with("\"20\"→\"300\""), "{:?}", told(&stage));
     assert_eq!(stage.connections().exceeded, 0, "directly not even 64 would fit: {:?}", stage.connections());
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     stage.assert_as_before(&before, "pool-size through PgBouncer");
 }
 
@@ -133,7 +133,7 @@ fn promise_2_settings_are_put_where_they_belong_at_every_point_that_a_run_is_kil
         found.0.sort();
         found.1.sort();
         assert_eq!(found, forth, "{point}: each once");
-        let (killed_back, ran) = stage.run_killed_at(point, &["rollback", "--yes"]);
+        let (killed_back, ran) = stage.run_killed_at(point, &["rollback", &stage.latest_run(), "--yes"]);
         if killed_back {
             stage.run(&["resume"]);
         } else {

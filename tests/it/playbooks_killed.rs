@@ -22,7 +22,7 @@ impl Whole {
         let already = told(&stage).len();
         stage.run(&case.arguments()).code(0);
         let forth = told(&stage).split_off(already);
-        stage.run(&["rollback", "--yes"]).code(0);
+        stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
         let back = told(&stage).split_off(already + forth.len());
         assert!(!forth.is_empty() && !back.is_empty(), "{}: {forth:?} {back:?}", case.name());
         Self { forth, back }
@@ -59,7 +59,7 @@ fn killed_forth_and_back(case: &Case, speed: u32) {
 /// Takes it back, killed at a point and resumed. Whether it was killed.
 #[track_caller]
 fn taken_back(stage: &Stage, point: &str) -> bool {
-    let (killed, ran) = stage.run_killed_at(point, &["rollback", "--yes"]);
+    let (killed, ran) = stage.run_killed_at(point, &["rollback", &stage.latest_run(), "--yes"]);
     if !killed {
         ran.code(0);
         return false;

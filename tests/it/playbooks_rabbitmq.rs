@@ -27,7 +27,7 @@ fn promise_3_the_nodes_come_a_rollback_keeps_them_and_the_way_that_it_tells_lead
     assert!(outputs["left_to_do"].as_str().unwrap().starts_with("1 quorum queues have no member on the new nodes"), "{outputs:#}");
     assert_eq!(told(&stage), [EFFECT]);
     let before = stage.objects();
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     let status = stage.status_json();
     assert_eq!((&status["status"], &step_of(&status, "scale")["status"]), (&"rolled_back".into(), &"kept".into()), "{status:#}");
     stage.assert_as_before(&before, "a cluster that is kept");

@@ -54,7 +54,7 @@ fn the_outputs_are_what_k6_and_the_service_have_counted() {
     assert!((1..=41).contains(&requests), "{outputs:#}");
     assert_eq!(purchases(&stage) as u64, requests, "the service has counted the same");
     // What is done is done: a rollback keeps it and says so.
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     assert_eq!(stage.status_json()["status"], "rolled_back");
 }
 
@@ -136,7 +136,7 @@ fn the_capacity_test_is_green_in_the_sandbox_and_takes_nothing_away() {
     for step in ["quarter", "half", "full"] {
         assert!(step_of(&status, step)["outputs"]["requests"].as_u64().unwrap_or_default() > 0, "{step}: {status:#}");
     }
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     assert_eq!(stage.status_json()["status"], "rolled_back");
     stage.assert_as_before(&before, "capacity-test");
 }

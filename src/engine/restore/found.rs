@@ -191,7 +191,7 @@ impl Past {
                 continue;
             }
             seen.push(Seen { object, field, position: last.position });
-            chains.push(chain.iter().map(|entry| LedgerEntry::clone(entry)).collect());
+            chains.push(chain.iter().copied().cloned().collect());
         }
         let giving = |Part { by, swaps }: Part| {
             let debt = debts.get(&by)?;

@@ -4,6 +4,7 @@
 //! requests that come this way meet faults as all others do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -23,6 +24,9 @@ use crate::sandbox::server;
 pub(super) const PROTOCOL: &str = "v4.channel.k8s.io";
 /// How much of a Pod's answer is kept for a client that does not read, in bytes.
 const KEPT: usize = 64 * 1024;
+
+/// How long a client may take to leave.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// The ports that a request names.
 ///
@@ -113,6 +117,9 @@ pub(super) async fn serve(socket: Socket, platform: Arc<Platform>, place: (Strin
         }
     }
     let _closed = to_client.send(Message::Close(Some(farewell()))).await;
+    // A connection that ends with something unread in it takes back what was sent: the refusal of a port.
+    let read = async { while let Some(Ok(_)) = from_client.next().await {} };
+    let _ended = tokio::time::timeout(LEAVING, read).await;
 }
 
 fn frame(channel: u8, bytes: &[u8]) -> Message {

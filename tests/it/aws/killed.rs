@@ -31,7 +31,7 @@ fn killed_forth_and_back(playbook: &str, forth: &[&str], back: &[&str], kept: &[
             stage.run(&["resume"]).code(0);
         }
         assert_eq!((stage.status_json()["status"].as_str(), told(&stage)), (Some("succeeded"), words(forth)), "{when}");
-        let (killed_back, ran) = stage.run_killed_at(point, &["rollback", "--yes"]);
+        let (killed_back, ran) = stage.run_killed_at(point, &["rollback", &stage.latest_run(), "--yes"]);
         if killed_back {
             // One that had come to its end has nothing to be resumed.
             stage.run(&["resume"]);
@@ -126,7 +126,7 @@ fn a_rollback_right_after_a_kill_waits_for_the_change_to_end_and_then_takes_it_b
     let run = stage.start(&["run", "scale-redis", "--yes"]);
     until("the change was taken", || !told(&stage).is_empty());
     run.kill9();
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     let status = stage.status_json();
     assert_eq!((&status["status"], told(&stage).len()), (&"rolled_back".into(), 2), "{status:#}");
 }
@@ -136,7 +136,7 @@ fn what_somebody_else_set_meanwhile_is_left_alone() {
     let stage = stage("scale-redis", 200);
     stage.run(&["run", "scale-redis", "--yes"]).code(0);
     stage.fault(&["change", "aws/elasticache/ticket-redis", "CacheNodeType", "cache.r6g.xlarge"]);
-    let ran = stage.run(&["rollback", "--yes"]).code(5);
+    let ran = stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(5);
     assert!(ran.stdout.contains("cache.r6g.xlarge"), "{ran}");
     assert_eq!(told(&stage).len(), 2, "nothing was sent");
 }

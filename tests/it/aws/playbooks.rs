@@ -36,7 +36,7 @@ fn a_change_for_the_maintenance_window_ends_with_the_group_as_it_was() {
     let ran = stage.run(&["run", "scale-redis", "-p", "apply_immediately=false", "--yes"]).code(0);
     let step = step_of(&stage.status_json(), "node_type").clone();
     assert_eq!((&step["outputs"]["pending"], &step["outputs"]["node_type"]), (&json!(true), &json!("cache.t4g.medium")), "{ran}");
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     assert_eq!(stage.status_json()["status"], "rolled_back");
 }
 
@@ -47,7 +47,7 @@ fn promise_3_scale_database_keeps_its_replica_says_how_to_remove_it_and_that_lea
     stage.run(&["run", "scale-database", "--yes"]).code(0);
     let status = stage.status_json();
     assert_eq!(step_of(&status, "replica")["outputs"]["created"], true, "{status:#}");
-    stage.run(&["rollback", "--yes"]).code(0);
+    stage.run(&["rollback", &stage.latest_run(), "--yes"]).code(0);
     let status = stage.status_json();
     assert_eq!((&status["status"], &step_of(&status, "replica")["status"]), (&json!("rolled_back"), &json!("kept")), "{status:#}");
     let kept = ["aws/rds/ticket-db-replica-2 is new", "aws/rds/ticket-db.ReadReplicaDBInstanceIdentifiers"];

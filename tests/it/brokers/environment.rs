@@ -115,7 +115,10 @@ fn a_check_of_a_step_may_ask_prometheus() {
     let ran = refused.run(&["run", "ask", "--env", "staging", "--yes"]);
     assert!(!matches!(ran.code, Some(0)), "{ran}");
     let text = format!("{ran}");
-    assert!(text.contains("prometheus.query needs a prometheus server, and the environment staging names none"), "{text}");
+    assert!(
+        text.contains("ask cannot work as things are") && text.contains("add `prometheus:` to playbooks/environments/staging.yaml"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -218,6 +218,11 @@ impl Stage {
         self.run(&["status", "-o", "json"]).code(0).json()
     }
 
+    /// The latest run, by its short id: for a rollback of one that owes nothing, which is to be named.
+    pub fn latest_run(&self) -> String {
+        self.status_json()["short_id"].as_str().expect("a run").to_owned()
+    }
+
     /// The status of a step, as `status` tells it.
     pub fn step_status(&self, path: &str) -> String {
         step_of(&self.status_json(), path)["status"].as_str().unwrap_or_default().to_owned()

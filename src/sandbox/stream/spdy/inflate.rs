@@ -246,7 +246,7 @@ fn codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Malformed> {
     Ok((Code::of(&lengths[..literals]), Code::of(&lengths[literals..])))
 }
 
-/// A block of headers as it is, the first with the head of zlib.
+/// A block of headers as it is, the first with the head of zlib, and an empty one after it: at that the other end hands out what it has read.
 pub(super) fn stored(bytes: &[u8], first: bool) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     let mut whole = if first { vec![0x78, 0x01] } else { Vec::new() };
@@ -254,6 +254,7 @@ pub(super) fn stored(bytes: &[u8], first: bool) -> Vec<u8> {
     whole.extend(length.to_le_bytes());
     whole.extend((!length).to_le_bytes());
     whole.extend_from_slice(&bytes[..usize::from(length)]);
+    whole.extend([0, 0, 0, 0xff, 0xff]);
     whole
 }
 
