@@ -102,7 +102,7 @@ mod real_cluster {
         let asks = unknown.start();
         stuck.stage.proxy().fault(ROUTE, Fault::HoldAndCut);
         let gives_up = stuck.start_rollback();
-        waits.until_printed("2 of 6 replicas are ready");
+        waits.until_printed("2 pods are ready and ");
         goes_back.until_printed("4 of 6 pods are still terminating");
         let held = [checking, unknown, stuck];
         held.iter().for_each(|scaling| scaling.stage.until_held());
