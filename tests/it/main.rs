@@ -62,6 +62,7 @@ mod rollback_actions;
 mod rollback_chains;
 mod rollbacks;
 mod secrets;
+mod sixteen;
 mod support;
 mod taking_back;
 mod terminals;

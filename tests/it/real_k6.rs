@@ -8,7 +8,7 @@ use super::plugins::repository_plugin;
 use super::support::{Stage, at_every_commit_and_effect, step_of, until};
 
 /// A stage on which k6 can be run, with a quick sandbox.
-fn stage() -> Stage {
+pub fn stage() -> Stage {
     let k6 = PathBuf::from(std::env::var_os("RUNSHEET_TEST_K6").expect("RUNSHEET_TEST_K6 names k6; `tests/k6/build` prints its path"));
     let stage = Stage::new();
     let bin = stage.path("bin");
