@@ -220,7 +220,7 @@ impl Stage {
 
     /// The latest run, by its short id: for a rollback of one that owes nothing, which is to be named.
     pub fn latest_run(&self) -> String {
-        self.status_json()["short_id"].as_str().expect("a run").to_owned()
+        self.run(&["runs", "-o", "json"]).code(0).json()[0]["short_id"].as_str().expect("a run").to_owned()
     }
 
     /// The status of a step, as `status` tells it.
