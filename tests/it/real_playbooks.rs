@@ -46,7 +46,8 @@ pub fn stage(case: &Case, way: Way) -> RealStage {
         let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
         stage.patch("/apis/apps/v1", DEPLOYMENT, &patch);
         // Until its controller has taken that up, the former pods are as ready as these.
-        stage.until("the pods of the new template are there alone", |stage| stage.pods().len() == 2 && wanted(stage) == 2 * u64::from(pool));
+        stage
+            .until("the pods of the new template are there alone", |stage| stage.pods().len() == 2 && wanted(stage) == 2 * u64::from(pool));
         stage.until_ready(2);
     }
     if case.autoscaler == "keda" {
