@@ -26,8 +26,8 @@ fn way(playbook: &'static str, params: &[&str]) -> Way {
 }
 
 /// The parameter with its time.
-fn timed(param: &String) -> String {
-    let Some((name, seconds)) = param.split_once("=@") else { return param.clone() };
+fn timed(param: &str) -> String {
+    let Some((name, seconds)) = param.split_once("=@") else { return param.to_owned() };
     let seconds: i64 = seconds.parse().expect("seconds");
     format!("{name}={}", jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + seconds).expect("a time"))
 }
@@ -77,7 +77,7 @@ pub fn there_and_back(stage: &Stage, playbook: &str, params: &[String], first: O
         words.extend(params.iter().flat_map(|param| ["-p".to_owned(), param.clone()]));
         words
     };
-    let params: Vec<String> = params.iter().map(timed).collect();
+    let params: Vec<String> = params.iter().map(|param| timed(param)).collect();
     if let Some(first) = first {
         stage.run(&words(first, &params)).code(0);
     }
