@@ -5,7 +5,7 @@ use super::support::{Stage, at_every_commit_and_effect, step_of};
 
 const ARGUMENTS: [&str; 5] = ["run", "scale-rabbitmq", "--yes", "-p", "interval=100ms"];
 /// What a rollback keeps: the count, and what the operator and the controllers make of it.
-const KEPT: [&str; 3] = [
+pub const KEPT: [&str; 3] = [
     "rabbitmqclusters messaging/rabbitmq.spec.replicas",
     "statefulsets messaging/rabbitmq-server.spec.replicas",
     "pods of messaging/StatefulSet/rabbitmq-server",

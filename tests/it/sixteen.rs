@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use super::playbooks_rabbitmq;
 use super::support::{EVENT, Stage, in_parallel};
 
 /// Of the playbook that needs k6.
 const WITH_K6: &str = "capacity-test";
+/// What the rollback of `scale-database` keeps.
+const REPLICA: [&str; 2] = ["aws/rds/ticket-db-replica-2 is new", "aws/rds/ticket-db.ReadReplicaDBInstanceIdentifiers"];
 /// How many times faster than usual the sandbox is.
 const SPEED: u32 = 200;
 
@@ -34,13 +37,6 @@ fn timed(param: &str) -> String {
 
 fn ways() -> Vec<Way> {
     let event = format!("event_id={EVENT}");
-    let replica = ["aws/rds/ticket-db-replica-2 is new", "aws/rds/ticket-db.ReadReplicaDBInstanceIdentifiers"];
-    let nodes = [
-        "rabbitmqclusters messaging/rabbitmq.spec.replicas",
-        "statefulsets messaging/rabbitmq-server.spec.replicas",
-        "pods of messaging/StatefulSet/rabbitmq-server",
-    ];
-    let (replica, nodes): (&'static [&str], &'static [&str]) = (Box::leak(Box::new(replica)), Box::leak(Box::new(nodes)));
     vec![
         way("event-day", &[&event, "starts_at=@1", "ends_at=@12", "rest=1s"]),
         way("pre-event", &[&event]),
@@ -52,8 +48,8 @@ fn ways() -> Vec<Way> {
         way("autoscale-keda", &["max=7"]),
         way("resize", &[]),
         way("scale-redis", &["node_type=cache.r6g.xlarge"]),
-        Way { kept: nodes, ..way("scale-rabbitmq", &["interval=100ms"]) },
-        Way { kept: replica, ..way("scale-database", &[]) },
+        Way { kept: &playbooks_rabbitmq::KEPT, ..way("scale-rabbitmq", &["interval=100ms"]) },
+        Way { kept: &REPLICA, ..way("scale-database", &[]) },
         way("diagnose-pods", &[]),
         way("diagnose-load", &[]),
         way("diagnose-connections", &[]),
