@@ -123,6 +123,9 @@ mod real_cluster {
 
         kubernetes.start("kube-apiserver");
         waiting.stage.until_api();
+        // Its controllers wait ever longer after the API server was away, and some give up. With leader election they end, and are started again.
+        kubernetes.kill("kube-controller-manager");
+        kubernetes.start("kube-controller-manager");
         kubernetes.start("kube-scheduler");
         back.keep_pods(false);
         waits.wait().code(0);

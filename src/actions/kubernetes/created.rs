@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::errors::Trouble;
+use super::overtaken::Overtaken;
 use super::swap_fields::{Place, with_manager};
 use crate::model::outcome::{Applied, Failure};
 
@@ -15,8 +16,6 @@ use crate::model::outcome::{Applied, Failure};
 pub(super) const MARK: &str = "runsheet/created-by";
 /// The field by which the ledger knows that an object is there: its name, or null.
 pub(super) const EXISTS: &str = "metadata.name";
-/// How often a deletion is tried again when a status update came in between.
-const TRIES: usize = 5;
 
 /// An object that a step creates.
 #[derive(Clone, Debug)]
@@ -110,7 +109,7 @@ impl Created {
     /// What became of the attempt: not applied, or unknown.
     pub(super) async fn delete(&self, api: &Api) -> Result<(), Applied> {
         let not_applied = |failure| Applied::NotApplied { failure };
-        let mut tries = 0;
+        let mut overtaken = Overtaken::default();
         loop {
             let Some(object) = self.place.read(api).await.map_err(not_applied)? else { return Ok(()) };
             let live = self.live(Some(&object));
@@ -121,12 +120,10 @@ impl Created {
             let preconditions = json!({ "uid": object["metadata"]["uid"], "resourceVersion": object["metadata"]["resourceVersion"] });
             let body =
                 json!({ "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions });
-            tries += 1;
             match api.write(Method::DELETE, self.place.path.clone(), "application/json", body).await {
                 Ok(_) => return Ok(()),
                 Err(trouble) if trouble.is_gone() => return Ok(()),
-                // Refused for sure: somebody, mostly a controller with its status, was first.
-                Err(trouble) if trouble.is_outdated() && tries < TRIES => {}
+                Err(trouble) if overtaken.again(&trouble).await => {}
                 Err(trouble) => return Err(trouble.of_write(self.place.asked("delete"))),
             }
         }

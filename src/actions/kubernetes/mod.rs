@@ -26,6 +26,7 @@ mod logs;
 mod managed;
 mod manifest_text;
 mod object;
+mod overtaken;
 mod pages;
 mod patch;
 mod permissions;

@@ -19,6 +19,7 @@ use self::send::{Answer, owned, send};
 use super::api::Api;
 use super::differences::{in_object, value_at};
 use super::field_path::FieldPath;
+use super::overtaken::Overtaken;
 use super::swap_fields::{FieldSwap, Place, swap_fields};
 use super::{argocd, cluster};
 use crate::actions::support::{output, schema};
@@ -30,9 +31,6 @@ use crate::model::outcome::{Applied, Failure, Followed, Verdict};
 use crate::model::run::TargetSpec;
 use crate::model::step::{Effect, Rollback};
 use crate::ports::action::{Action, Context, Inputs, Plan};
-
-/// How often a manifest is sent again when a status update came in between.
-const TRIES: usize = 5;
 
 /// The action.
 pub(super) struct Apply {
@@ -117,7 +115,7 @@ impl Apply {
             let done = created.create(&api).await;
             return Ok(done.map_or_else(|applied| applied, |_| Applied::Applied { outputs: noted.outputs }));
         }
-        let mut tries = 0;
+        let mut overtaken = Overtaken::default();
         loop {
             let object = place.read_certain(&api).await?;
             match stand(&place, &object, &intent.changes)? {
@@ -133,7 +131,6 @@ impl Apply {
             for guard in ["resourceVersion", "uid"] {
                 manifest["metadata"][guard] = object["metadata"][guard].clone();
             }
-            tries += 1;
             match send(&api, &place, &manifest, noted.force, false).await {
                 Ok(Answer::Object(object)) => {
                     if !matches!(stand(&place, &object, &intent.changes)?, Stand::Wanted) {
@@ -142,8 +139,7 @@ impl Apply {
                     return Ok(Applied::Applied { outputs: noted.outputs });
                 }
                 Ok(Answer::Conflicts(conflicts)) => return Err(owned(&place, &conflicts)),
-                // Refused for sure: somebody, mostly a controller with its status, was first.
-                Err(trouble) if trouble.is_outdated() && tries < TRIES => {}
+                Err(trouble) if overtaken.again(&trouble).await => {}
                 Err(trouble) => return Ok(trouble.of_write(place.asked("patch"))),
             }
         }

@@ -284,16 +284,12 @@ values:
         })
     }
 
-    /// That every object is as it was. What the cluster makes of others' objects by itself, the endpoints, may take a moment. The old Endpoints may be
-    /// behind for good: their controller waits ever longer after the API server was away, and gives up; the slices that have replaced them may not.
+    /// That every object is as it was. What the cluster makes of others' objects by itself, the endpoints, may take a moment.
     #[track_caller]
     pub fn assert_as_before(&self, before: &Objects, when: &str) {
         let deadline = Instant::now() + PATIENCE * 3;
         while let Some(told) = differences(before, &self.objects()) {
             let follows = told.lines().all(|line| line.starts_with("endpoint"));
-            if told.lines().all(|line| line.starts_with("endpoints ")) && Instant::now() >= deadline {
-                return;
-            }
             let status = || self.stage.run(&["status"]);
             assert!(follows && Instant::now() < deadline, "{when}: the namespace is not as it was: {told}\n{}", status());
             std::thread::sleep(Duration::from_millis(50));
