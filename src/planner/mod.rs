@@ -10,6 +10,7 @@ mod hand_words;
 mod known;
 mod permissions;
 mod preview;
+mod preview_step;
 
 #[cfg(test)]
 mod by_hand_tests;

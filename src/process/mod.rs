@@ -25,12 +25,15 @@ mod order;
 mod orphans;
 mod outcome;
 mod program;
+mod pump;
 mod recovery;
 mod redactor;
+mod reporter;
 mod run;
 pub mod slot;
 mod start_error;
 pub mod supervisor;
+mod watch;
 
 pub use dialogue::Dialogue;
 pub use order::{Request, Stream};

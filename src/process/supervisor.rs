@@ -10,30 +10,25 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ExitCode, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitStatus};
 
 use super::capture::Capture;
-use super::dialogue::{Dialogue, Said, WholeLines};
-use super::exec;
+use super::dialogue::Said;
 use super::files::{self, Files, Marker, Outcome};
-use super::group::{self, Group};
 use super::order::{Order, Report, Stream};
-use super::outcome::{Captured, Cause, Ended};
+use super::outcome::{Cause, Ended};
+use super::reporter::Reporter;
 use super::start_error::{StartError, plain};
+use super::watch::{Event, Watch, reap};
+use super::{exec, group, pump};
 
 /// How long the streams of a program that has ended may stay open, by what it left behind.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How often is looked for new processes while a group is being ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Lines that wait for the engine to take them, at most. What comes faster is in the file, but not passed on.
-const QUEUE: usize = 4096;
 
 /// What `src/main.rs` calls when the first argument is [`SUPERVISE`](super::SUPERVISE); `args` are those after it.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -43,17 +38,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(_) => ExitCode::from(2),
         None => supervise(),
     }
-}
-
-enum Event {
-    /// The pipe from the engine closed.
-    EngineGone,
-    /// A child ended and was reaped: the program, or what it left behind.
-    Reaped(Pid, WaitStatus),
-    /// There is no child any more.
-    NoChild,
-    /// A stream of the program's output closed.
-    Closed,
 }
 
 fn supervise() -> ExitCode {
@@ -197,9 +181,9 @@ impl Running {
         reap(sender.clone());
         let whole = |stream| order.dialogue.filter(|_| stream == Stream::Stdout);
         let captures =
-            streams.map(|(stream, pipe, capture)| pump((stream, whole(stream)), pipe, capture, sender.clone(), reporter.lines()));
+            streams.map(|(stream, pipe, capture)| pump::pump((stream, whole(stream)), pipe, capture, sender.clone(), reporter.lines()));
         drop(sender);
-        let mut watch = Watch { leader, events, status: None, ended_after: since.elapsed(), since, closed: 0, no_child: false };
+        let mut watch = Watch::new(leader, events, since);
         let cause = watch.until_ended(order.timeout_ms.map(|ms| since + Duration::from_millis(ms)));
         if cause == Cause::Itself {
             watch.until(Some(Instant::now() + DRAIN), |watch| watch.closed == 2);
@@ -208,7 +192,7 @@ impl Running {
         // A stream may still be open in a process that is none of ours any more.
         watch.until(Some(Instant::now() + DRAIN), |watch| watch.closed == 2);
 
-        let [stdout, stderr] = captures.map(|capture| reporter.finish_stream(&capture));
+        let [stdout, stderr] = captures.map(|capture| pump::finish(&capture, &reporter.lines()));
         if let Ok(Some(error)) = files::read::<StartError>(&files.refusal_file()) {
             let _ = files.write_outcome(&Outcome::NeverStarted { why: error.to_string() });
             return Report::NotStarted(error);
@@ -226,208 +210,5 @@ impl Running {
         let _ = files.write_outcome(&Outcome::Ended(Box::new(ended.clone())));
         drop(lock);
         Report::Ended(Box::new(ended))
-    }
-}
-
-/// What is known about the program and all that it started.
-struct Watch {
-    leader: Pid,
-    events: Receiver<Event>,
-    status: Option<WaitStatus>,
-    since: Instant,
-    ended_after: Duration,
-    closed: usize,
-    no_child: bool,
-}
-
-enum Seen {
-    Something { engine_gone: bool },
-    Nothing,
-}
-
-impl Watch {
-    fn see(&mut self, until: Option<Instant>) -> Seen {
-        let event = match until {
-            None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(until) => self.events.recv_timeout(until.saturating_duration_since(Instant::now())),
-        };
-        match event {
-            Ok(Event::Reaped(pid, status)) if pid == self.leader => {
-                self.status = Some(status);
-                self.ended_after = self.since.elapsed();
-            }
-            Ok(Event::Reaped(..)) => {}
-            Ok(Event::NoChild) => self.no_child = true,
-            Ok(Event::Closed) => self.closed += 1,
-            Ok(Event::EngineGone) => return Seen::Something { engine_gone: true },
-            Err(_) => return Seen::Nothing,
-        }
-        Seen::Something { engine_gone: false }
-    }
-
-    fn until_ended(&mut self, deadline: Option<Instant>) -> Cause {
-        loop {
-            if self.status.is_some() || self.no_child {
-                return Cause::Itself;
-            }
-            match self.see(deadline) {
-                Seen::Something { engine_gone: false } => {}
-                Seen::Something { engine_gone: true } => return Cause::Stopped,
-                Seen::Nothing => return Cause::Timeout,
-            }
-        }
-    }
-
-    fn until(&mut self, deadline: Option<Instant>, done: impl Fn(&Self) -> bool) {
-        while !done(self) {
-            if matches!(self.see(deadline), Seen::Nothing) {
-                return;
-            }
-        }
-    }
-
-    /// Ends whatever is left. Returns only when nothing is: what cannot be killed keeps the lock.
-    fn end_group(&mut self, grace: Duration) {
-        let mut group = Group::new(self.leader);
-        let kill_at = Instant::now() + grace;
-        while !group.is_gone(self.no_child) {
-            let leader_lives = self.status.is_none();
-            if Instant::now() < kill_at {
-                group.terminate(leader_lives);
-                self.until(Some(kill_at.min(Instant::now() + LOOK_AGAIN)), |watch| watch.no_child);
-            } else {
-                group.kill(leader_lives);
-                self.until(Some(Instant::now() + LOOK_AGAIN), |watch| watch.no_child);
-            }
-        }
-    }
-}
-
-/// Reaps every child, the adopted ones included, until there is none.
-fn reap(events: mpsc::Sender<Event>) {
-    thread::spawn(move || {
-        loop {
-            match rustix::process::wait(WaitOptions::empty()) {
-                Ok(Some((pid, status))) => {
-                    let _ = events.send(Event::Reaped(pid, status));
-                }
-                Ok(None) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => break,
-            }
-        }
-        let _ = events.send(Event::NoChild);
-    });
-}
-
-/// A stream, and how its lines are passed on where it is talked with.
-type Spoken = (Stream, Option<Dialogue>);
-type Shared = Arc<Mutex<(Spoken, Capture)>>;
-
-fn pump(spoken: Spoken, mut pipe: Box<dyn Read + Send>, capture: Capture, events: mpsc::Sender<Event>, lines: Lines) -> Shared {
-    let shared = Arc::new(Mutex::new((spoken, capture)));
-    let into = Arc::clone(&shared);
-    thread::spawn(move || {
-        let (stream, mut whole) = (spoken.0, spoken.1.map(WholeLines::new));
-        let mut hand_over = |text, cut| lines.hand_over(stream, text, cut);
-        let mut chunk = vec![0; 64 * 1024];
-        loop {
-            match pipe.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(length) => {
-                    let passes_on = whole.is_none();
-                    let mut on_line = |line| {
-                        if passes_on {
-                            lines.pass_on(stream, line)
-                        }
-                    };
-                    into.lock().unwrap_or_else(PoisonError::into_inner).1.push(&chunk[..length], &mut on_line);
-                    // Not under the lock: the engine may take its time.
-                    if let Some(whole) = &mut whole {
-                        whole.push(&chunk[..length], &mut hand_over);
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        if let Some(whole) = &mut whole {
-            whole.finish(&mut hand_over);
-        }
-        let _ = events.send(Event::Closed);
-    });
-    shared
-}
-
-/// Tells the engine, in the order told; lines are dropped rather than waited for.
-struct Reporter {
-    queue: SyncSender<Report>,
-    dropped: Arc<AtomicU64>,
-    writer: JoinHandle<()>,
-}
-
-#[derive(Clone)]
-struct Lines {
-    queue: SyncSender<Report>,
-    dropped: Arc<AtomicU64>,
-}
-
-impl Lines {
-    fn pass_on(&self, stream: Stream, text: String) {
-        if self.queue.try_send(Report::Line { stream, text, cut: false }).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Waits for room rather than drop it: the program waits for whoever talks with it.
-    fn hand_over(&self, stream: Stream, text: String, cut: bool) {
-        let _ = self.queue.send(Report::Line { stream, text, cut });
-    }
-}
-
-impl Reporter {
-    fn start() -> Self {
-        let (queue, reports) = mpsc::sync_channel::<Report>(QUEUE);
-        let writer = thread::spawn(move || {
-            let mut out = std::io::stdout().lock();
-            let mut engine_listens = true;
-            // Goes on taking when the engine is gone, so that nobody waits for room in the queue.
-            for report in reports {
-                let last = !matches!(report, Report::Line { .. });
-                if engine_listens {
-                    engine_listens = serde_json::to_vec(&report).is_ok_and(|mut line| {
-                        line.push(b'\n');
-                        out.write_all(&line).and_then(|()| out.flush()).is_ok()
-                    });
-                }
-                if last {
-                    return;
-                }
-            }
-        });
-        Self { queue, dropped: Arc::default(), writer }
-    }
-
-    fn lines(&self) -> Lines {
-        Lines { queue: self.queue.clone(), dropped: Arc::clone(&self.dropped) }
-    }
-
-    fn finish_stream(&self, shared: &Shared) -> Captured {
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let ((stream, whole), lines) = (shared.0, self.lines());
-        shared.1.finish(&mut |line| {
-            if whole.is_none() {
-                lines.pass_on(stream, line)
-            }
-        })
-    }
-
-    fn finish(self, last: Report) {
-        let dropped = self.dropped.load(Ordering::Relaxed);
-        if dropped > 0 {
-            let text = format!("… {dropped} more lines came too fast to be shown here; the attempt's files have them");
-            let _ = self.queue.send(Report::Line { stream: Stream::Stderr, text, cut: false });
-        }
-        let _ = self.queue.send(last);
-        let _ = self.writer.join();
     }
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::world::{Driver, Fault, StepExt, World, call_again, definition, set, step};
+use super::driver::Driver;
+use super::fixtures::{StepExt, call_again, definition, set, step};
+use super::world::{Fault, World};
 use crate::machine::task::What;
 use crate::model::duration::Span;
 use crate::model::event::{Event, Phase};
@@ -137,7 +139,7 @@ fn outputs_that_cannot_be_worked_out_fail_the_step_after_its_effect() {
 fn an_idempotent_step_that_fails_with_effect_is_tried_again_and_a_once_step_is_not() {
     let again = Driver::start(definition(vec![call_again("a").tries(3)]), World::default().fault("a", Fault::FailsWithEffect(2)));
     assert_eq!((again.status(), again.world.calls["a"]), (RunStatus::Succeeded, 3));
-    let once = super::world::call_once("a").tries(3);
+    let once = super::fixtures::call_once("a").tries(3);
     let once = Driver::start(definition(vec![once]), World::default().fault("a", Fault::FailsWithEffect(2)));
     assert_eq!((once.status(), once.world.calls["a"]), (RunStatus::Paused, 1));
 }

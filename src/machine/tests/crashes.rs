@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::world::{Commit, Driver, Fault, StepExt, World, call_again, call_once, definition, playbook, set, step, with_called};
+use super::driver::{Commit, Driver};
+use super::fixtures::{StepExt, call_again, call_once, definition, playbook, set, step, with_called};
+use super::world::{Fault, World};
 use crate::model::definition::Definition;
 use crate::model::instruction::Command;
 use crate::model::status::{RunStatus, StepStatus};

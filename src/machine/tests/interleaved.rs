@@ -1,7 +1,8 @@
 //! Operators' commands between any two answers, in either order of answers and with one slot or several: no run is left that nothing can move.
 
 use super::crashes::{End, end, finish, fixtures, world};
-use super::world::{Driver, Fault, World};
+use super::driver::Driver;
+use super::world::{Fault, World};
 use crate::machine::decide::Input;
 use crate::model::definition::Definition;
 use crate::model::instruction::Command;

@@ -2,6 +2,8 @@
 
 mod conditions;
 mod crashes;
+mod driver;
+mod fixtures;
 mod interleaved;
 mod monitors;
 mod operators;

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::crashes::{crash_everywhere, finish};
-use super::world::{Driver, Fault, StepExt, World, playbook, set, step, with_called};
+use super::driver::Driver;
+use super::fixtures::{StepExt, playbook, set, step, with_called};
+use super::world::{Fault, World};
 use crate::machine::decide::Input;
 use crate::machine::task::What;
 use crate::model::definition::Definition;

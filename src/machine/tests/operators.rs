@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::world::{Driver, Fault, StepExt, World, call_once, definition, set, step};
+use super::driver::Driver;
+use super::fixtures::{StepExt, call_once, definition, set, step};
+use super::world::{Fault, World};
 use crate::machine::decide::Input;
 use crate::model::event::Event;
 use crate::model::instruction::{Command, Instruction};

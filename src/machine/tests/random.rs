@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::crashes::{End, crash_and_compare};
-use super::world::{Fault, StepExt, World, call_again, definition, set, step};
+use super::fixtures::{StepExt, call_again, definition, set, step};
+use super::world::{Fault, World};
 use crate::model::status::{RunStatus, StepStatus};
 use crate::model::step::{OnFailure, Step};
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::world::{Driver, Fault, StepExt, World, call_again, call_once, definition, playbook, set, step, with_called};
+use super::driver::Driver;
+use super::fixtures::{StepExt, call_again, call_once, definition, playbook, set, step, with_called};
+use super::world::{Fault, World};
 use crate::model::duration::Span;
 use crate::model::event::Event;
 use crate::model::instruction::Command;

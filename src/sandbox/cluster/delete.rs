@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::controller::{self, Moment};
 use super::list::{self, Listed};
 use super::resource::{Resource, ResourcePath};
+use super::sent::document;
 use super::status_error::ApiError;
 use super::store::{Entry, text};
 use super::write::{self, Answer};
@@ -31,7 +32,7 @@ pub(crate) fn held(object: &Value) -> bool {
 /// # Errors
 /// 400 for a body that cannot be read, 422 for a policy that is not known.
 pub(crate) fn options(call: &Call) -> Result<Value, ApiError> {
-    let mut options = if call.body.is_empty() { json!({}) } else { write::document(call, "DeleteOptions")? };
+    let mut options = if call.body.is_empty() { json!({}) } else { document(call, "DeleteOptions")? };
     if !options.is_object() {
         return Err(ApiError::bad_request("the body must be DeleteOptions"));
     }

@@ -32,6 +32,7 @@ pub(crate) mod rules;
 pub(crate) mod scaled_object;
 pub(crate) mod schema;
 pub(crate) mod selector;
+mod sent;
 pub(crate) mod service;
 pub(crate) mod status_error;
 pub(crate) mod store;

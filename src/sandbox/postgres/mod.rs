@@ -4,6 +4,7 @@
 //! bounded; what the sandbox does not know is an error that names what it knows.
 
 mod console;
+mod log_in;
 mod session;
 mod shown;
 mod sql;
