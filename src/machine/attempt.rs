@@ -143,6 +143,10 @@ impl Draft<'_> {
     }
 
     pub fn observed(&mut self, id: NodeId, result: Result<Value, Failure>) {
+        if self.state.node(id).status.is_ended() {
+            // Nothing is begun any more for a step that has ended in another way.
+            return;
+        }
         if matches!(self.state.node(id).stage, Stage::Lock) {
             self.emit(Event::WaitOver { step: self.path(id) });
         }
