@@ -165,8 +165,13 @@ impl Draft<'_> {
         match answer {
             Answer::Observed(result) => self.observed(id, result),
             Answer::Checked(result) => self.checked(id, result),
-            Answer::Watched(Ok(outputs)) => self.emit(Event::StepSucceeded { step: self.path(id), outputs, how: None }),
-            Answer::Watched(Err(failure)) => self.fail(id, failure, false),
+            Answer::Watched(result) => {
+                match result {
+                    Ok(outputs) => self.emit(Event::StepSucceeded { step: self.path(id), outputs, how: None }),
+                    Err(failure) => self.fail(id, failure, false),
+                }
+                self.shut_firings(id);
+            }
             Answer::Applied(outcome) if self.is_reverting(id) => self.revert_ended(id, outcome),
             Answer::Applied(outcome) => self.applied(id, outcome),
             Answer::Verified(result) if self.is_reverting(id) => self.revert_verified(id, result),

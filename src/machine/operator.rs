@@ -372,6 +372,14 @@ impl Draft<'_> {
         }
         self.stop_waiting(id);
         self.emit(Event::StepSkipped { step, reason: SkipReason::Operator { by, reason } });
+        self.samples_ended(id);
+    }
+
+    fn samples_ended(&mut self, id: NodeId) {
+        let samples = self.state.node(id).item.as_ref().is_some_and(|item| item.0 == SAMPLES);
+        if samples && self.state.is_instance(id) && matches!(self.state.step(id).uses, Uses::Monitor(_)) {
+            self.shut_firings(id);
+        }
     }
 
     /// What it waited for comes too late: a slot, a lock, the end of its samples. None of it has reached the target.
@@ -388,6 +396,7 @@ impl Draft<'_> {
         }
         self.stop_waiting(id);
         self.emit(Event::StepSucceeded { step, outputs, how: Some(Success::MarkedDone { by }) });
+        self.samples_ended(id);
     }
 
     /// A rollback that had ended goes on.
