@@ -90,7 +90,9 @@ fn an_autoscaler_that_does_not_come_down_is_named_and_the_pools_stay() {
     words.extend(["-p".to_owned(), "settle=3s".to_owned()]);
     stage.run(&words).code(1).stdout_has("memory").stdout_has("what relies on it was not given back");
     let status = stage.status_json();
-    assert_eq!(step_of(&status, "give_back")["status"], "failed");
+    let step = step_of(&status, "give_back");
+    assert_eq!(step["status"], "failed");
+    assert_eq!(step["attempt"], 1, "`settle` is waited for once, not once for each attempt: {step:#}");
     let floor = told(&stage);
     assert!(floor.last().unwrap().ends_with("spec.minReplicas: 8→2"), "{floor:?}");
     assert!(owed(&stage).iter().sum::<u64>() >= 1, "the pools are still owed");

@@ -72,6 +72,11 @@ pub fn call_again(id: &str) -> Step {
     }
 }
 
+/// Makes a call by an action that knows its own effect.
+pub fn call_sure(id: &str) -> Step {
+    Step { uses: Uses::Action { name: "sure".into(), with: Template::empty_map(), secrets: Vec::new() }, ..call_again(id) }
+}
+
 pub trait StepExt: Sized {
     fn needs(self, ids: &[&str]) -> Self;
     fn accepts(self, id: &str, accept: &[Accept]) -> Self;
@@ -146,6 +151,7 @@ pub fn catalogue() -> Arc<Catalogue> {
         entry("set", Effect::Idempotent, true, true),
         entry("once", Effect::Once, false, false),
         entry("again", Effect::Idempotent, false, false),
+        Arc::new(ActionEntry { effect_from_step: false, ..ActionEntry::clone(&entry("sure", Effect::Idempotent, false, false)) }),
     ]))
 }
 
@@ -255,7 +261,7 @@ impl World {
                 self.fields.insert(change.field.clone(), inputs["value"].as_i64().unwrap_or_default());
                 self.log.push(format!("{step}: {} {} -> {}", change.field, change.prior, change.after));
             }
-            "once" | "again" => {
+            "once" | "again" | "sure" => {
                 *self.calls.entry(step.to_string()).or_default() += 1;
                 self.log.push(format!("{step}: call"));
             }
