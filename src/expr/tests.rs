@@ -269,6 +269,18 @@ fn the_cost_is_bounded_by_counting() {
 }
 
 #[test]
+fn a_value_that_holds_others_many_times_over_has_a_limit_too() {
+    let many = |of: serde_json::Value| {
+        let bound = Bindings::new().with(Root::Params, json!({ "list": vec![0; 300] })).with(Root::Vars, json!({ "of": of }));
+        Expression::parse("params.list.map(x, vars.of)").unwrap().evaluate(&bound)
+    };
+    let (twice, start) = (many(many(json!("a".repeat(48))).unwrap()).unwrap(), Instant::now());
+    let message = many(twice).unwrap_err().message;
+    assert!(message.contains("its value is larger than 32 MB"), "{message}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
 fn templates_keep_types_and_print_within_text() {
     let source = |text: &str| Source { text: text.to_owned(), line: 4, column: 7 };
     let whole = Template::Expression(source("params.list"));
