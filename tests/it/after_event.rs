@@ -135,9 +135,10 @@ fn promise_3_event_day_gives_back_in_the_morning_even_though_the_watch_failed_an
     let before = stage.objects();
     let now = jiff::Timestamp::now();
     let at = |seconds: i64| jiff::Timestamp::from_second(now.as_second() + seconds).unwrap().to_string();
-    let (starts, ends) = (format!("starts_at={}", at(1)), format!("ends_at={}", at(6)));
+    // Long enough for a slow machine to look at the run before the morning comes.
+    let (starts, ends) = (format!("starts_at={}", at(1)), format!("ends_at={}", at(12)));
     let event = event();
-    let words = ["run", "event-day", "--yes", "-p", &event, "-p", &starts, "-p", &ends, "-p", "rest=4s", "--watch"];
+    let words = ["run", "event-day", "--yes", "-p", &event, "-p", &starts, "-p", &ends, "-p", "rest=8s", "--watch"];
     let run = stage.start(&words);
     until("the run to be there", || stage.run(&["runs"]).stdout.contains("event-day"));
     until("the watch to have failed", || step_of(&stage.status_json(), "during")["status"] == "failed");
