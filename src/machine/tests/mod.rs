@@ -4,6 +4,7 @@ mod conditions;
 mod crashes;
 mod interleaved;
 mod monitors;
+mod operated;
 mod operators;
 mod random;
 mod review;
