@@ -128,6 +128,10 @@ fn warn_of_half_done(cx: &Context, app: &App, preview: &Preview) -> Result<(), F
 /// What keeps a run from going on, with what to do about the run, which exists by now.
 fn begun(app: &App, failure: Failure, run: RunId) -> Failure {
     let short = run.short();
+    if !app.locations.state.exists() {
+        // It was recorded in a file that is gone.
+        return failure;
+    }
     let over = app.runs(1, &Filter { run: Some(run), ..Filter::default() });
     if over.is_ok_and(|runs| runs.runs.first().is_some_and(|run| run.status.is_finished())) {
         // It was refused before anything was done, and has ended: there is nothing to go on with.

@@ -156,7 +156,9 @@ struct Dispatcher {
     leaving: bool,
     interrupted: bool,
     locks_were_away: bool,
+    drift: drift::Look,
     refused: Vec<(uuid::Uuid, String)>,
+    hurried: bool,
 }
 
 /// Runs until there is nothing left to do, or to stay for. Blocks its thread.
@@ -213,15 +215,18 @@ pub fn drive(state: State, setup: Setup) -> Result<Ended, EngineError> {
         leaving: false,
         interrupted: false,
         locks_were_away,
+        drift: drift::Look::default(),
         refused: Vec::new(),
+        hurried: false,
         setup,
     };
     let mut result = dispatcher.run();
     mailbox.abort();
     dispatcher.aborts.values().for_each(AbortHandle::abort);
+    dispatcher.drift.end();
     give_back(&dispatcher.locks, &dispatcher.setup.runtime, dispatcher.leaving);
     if let Ok(ended) = &mut result {
-        ended.hurried = dispatcher.setup.stop.try_recv().is_ok();
+        ended.hurried = dispatcher.hurried || dispatcher.setup.stop.try_recv().is_ok();
     }
     result
 }
@@ -250,9 +255,17 @@ impl Dispatcher {
                 self.signals()?;
             }
             if self.is_over() {
-                return Ok(self.ended());
+                self.hurried |= self.setup.stop.try_recv().is_ok();
+                // What somebody else has changed is told before the end, and kept with the run.
+                if self.hurried || self.leaving || !self.drift.is_under_way() {
+                    return Ok(self.ended());
+                }
             }
+            let looked = self.drift.has_looked();
             let batch = self.next_batch();
+            if looked && batch.len() < BATCH {
+                self.drift.end();
+            }
             self.process(batch)?;
         }
     }
@@ -461,14 +474,18 @@ impl Dispatcher {
         let idle = self.tasks() == 0 && self.ready.is_empty();
         let status = self.state().status;
         let waits = matches!(status, RunStatus::Waiting | RunStatus::Paused) || status.is_finished();
-        if idle && waits {
-            self.locks_were_away |= block_on(self.locks.release());
-        } else if self.locks_were_away && matches!(status, RunStatus::Running) {
+        // A run may have come to its end with what it was told: it went on all the same.
+        let goes_on = matches!(status, RunStatus::Running | RunStatus::Succeeded | RunStatus::SucceededWithFailures);
+        if self.locks_were_away && goes_on {
             self.locks_were_away = false;
             let standing = self.state().standing_changes();
             if !standing.is_empty() {
-                self.setup.runtime.spawn(drift::look(Arc::clone(&self.executor), standing, self.to.clone()));
+                self.drift.begin(&self.executor, standing, &self.to, &self.setup.runtime);
             }
+        }
+        if idle && waits {
+            let released = block_on(self.locks.release());
+            self.locks_were_away |= released && !status.is_finished();
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a lock is held by an open file and nothing else, so that the kernel frees it when its holder dies, however it dies. What a file
 //! says about its holder is for people; it decides nothing. Files are never deleted: deleting one that another process has just opened
-//! would make two locks of one.
+//! would make two locks of one. Where somebody else deletes one (whoever cleans `/tmp`), its lock counts as lost.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Error, ErrorKind, Read, Write};
@@ -96,7 +96,7 @@ impl FileLocks {
             Err(TryLockError::WouldBlock) => return Ok(FileAttempt::Held { by: held_by(&mut file) }),
             Err(TryLockError::Error(error)) => return Err(at(error)),
         }
-        let guard = FileGuard { file };
+        let guard = FileGuard { file, path: path.clone() };
         guard.note(holder, object).map_err(at)?;
         Ok(FileAttempt::Taken(guard))
     }
@@ -167,6 +167,7 @@ fn reason(error: &Error) -> String {
 /// A lock that is held. The file is closed by `exec`, as std opens all, so that no child keeps it.
 pub(super) struct FileGuard {
     file: File,
+    path: PathBuf,
 }
 
 impl FileGuard {
@@ -186,7 +187,12 @@ impl FileGuard {
 #[async_trait]
 impl Guard for FileGuard {
     fn hold(&self) -> Hold {
-        Hold::Firm
+        let there = std::fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
+        match (self.inode(), there) {
+            (Ok(own), Ok(there)) if own == there => Hold::Firm,
+            // Whoever comes next makes a file of its own, and locks that.
+            _ => Hold::Lost { why: format!("its file {} was deleted or replaced", self.path.display()) },
+        }
     }
 
     async fn release(self: Box<Self>) {
@@ -226,6 +232,20 @@ mod tests {
         drop(guard);
         assert_eq!(std::fs::read_to_string(first.file(&object())).unwrap(), "", "a file that nobody holds names nobody");
         assert!(matches!(attempt(&second, &object(), "another"), FileAttempt::Taken(_)));
+    }
+
+    #[test]
+    fn a_lock_whose_file_is_deleted_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = FileLocks::new(folder.path().join("locks"));
+        let FileAttempt::Taken(guard) = attempt(&locks, &object(), "me") else { panic!("nobody holds it") };
+        assert_eq!(guard.hold(), Hold::Firm);
+        std::fs::remove_dir_all(folder.path().join("locks")).unwrap();
+        assert!(matches!(guard.hold(), Hold::Lost { .. }), "{:?}", guard.hold());
+        // Another has taken it meanwhile: with a file of its own.
+        let FileAttempt::Taken(other) = attempt(&locks, &object(), "another") else { panic!("the file is gone, and its lock") };
+        assert!(matches!(guard.hold(), Hold::Lost { why } if why.contains("was deleted or replaced")));
+        assert_eq!(other.hold(), Hold::Firm);
     }
 
     #[test]

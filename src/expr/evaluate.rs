@@ -15,6 +15,8 @@ use super::value::Val;
 
 /// The most that one evaluation may cost: a node visited is 1, so are an item looked at and every 16 bytes of text.
 const BUDGET: u64 = 1_000_000;
+/// The most that a value may take, about, in bytes.
+const LARGEST: usize = 32 << 20;
 /// How many keys of a map a message names.
 const KEYS_SHOWN: usize = 12;
 
@@ -39,7 +41,8 @@ type Outcome<'v> = Result<Val<'v>, Fail>;
 pub(super) fn evaluate(node: &Node, bindings: &Bindings) -> Result<serde_json::Value, String> {
     let mut evaluator = Evaluator { bindings, bound: Vec::new(), left: BUDGET };
     match evaluator.value(node) {
-        Ok(value) => value.into_json(),
+        Ok(value) if value.fits(&mut { LARGEST }) => value.into_json(),
+        Ok(_) => Err(format!("its value is larger than {} MB; make less of it", LARGEST >> 20)),
         Err(Fail::Wrong(message)) => Err(message),
         Err(Fail::TooCostly) => Err(format!("it costs more than {BUDGET} steps to evaluate; do less at once, with shorter lists")),
     }

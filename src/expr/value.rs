@@ -156,6 +156,19 @@ impl<'v> Val<'v> {
         }
     }
 
+    /// Whether its JSON is no larger than what is left, which it takes from. Lists that hold one another many times are small here, and are not as JSON.
+    pub(super) fn fits(&self, left: &mut usize) -> bool {
+        match self {
+            Self::Text(text) => take(left, text.len()),
+            Self::Data(value) => data_fits(value, left),
+            Self::List(items) => take(left, 1) && items.iter().all(|item| item.fits(left)),
+            Self::Map(entries) => take(left, 1) && entries.iter().all(|(key, value)| take(left, key.len()) && value.fits(left)),
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Double(_) | Self::Timestamp(_) | Self::Duration(_) | Self::Type(_) => {
+                take(left, 1)
+            }
+        }
+    }
+
     /// JSON, or why there is none.
     pub(super) fn into_json(self) -> Result<Value, String> {
         Ok(match self {
@@ -193,6 +206,22 @@ impl<'v> Val<'v> {
             Self::Type(name) => (*name).to_owned(),
             _ => self.as_text().map(str::to_owned).ok_or_else(|| format!("{} has no text of its own", self.kind()))?,
         })
+    }
+}
+
+/// A value costs some bytes beside those of its text.
+fn take(left: &mut usize, bytes: usize) -> bool {
+    let rest = left.checked_sub(bytes.saturating_add(16));
+    *left = rest.unwrap_or(0);
+    rest.is_some()
+}
+
+fn data_fits(value: &Value, left: &mut usize) -> bool {
+    match value {
+        Value::String(text) => take(left, text.len()),
+        Value::Array(items) => take(left, 1) && items.iter().all(|item| data_fits(item, left)),
+        Value::Object(entries) => take(left, 1) && entries.iter().all(|(key, value)| take(left, key.len()) && data_fits(value, left)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => take(left, 1),
     }
 }
 

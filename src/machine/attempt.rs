@@ -143,6 +143,10 @@ impl Draft<'_> {
     }
 
     pub fn observed(&mut self, id: NodeId, result: Result<Value, Failure>) {
+        if self.state.node(id).status.is_ended() {
+            // Nothing is begun any more for a step that has ended in another way.
+            return;
+        }
         if matches!(self.state.node(id).stage, Stage::Lock) {
             self.emit(Event::WaitOver { step: self.path(id) });
         }
@@ -217,10 +221,12 @@ impl Draft<'_> {
             Applied::FailedWithEffect { failure, outputs } => {
                 let outputs = trim(outputs, &[]);
                 self.emit(Event::AttemptEnded { step, attempt, outcome: Applied::FailedWithEffect { failure: failure.clone(), outputs } });
+                // An action that knows its effect knows, too, whether doing it again can help; of a command or a request its author says so.
+                let transient = failure.transient || self.entry(id).is_none_or(|entry| entry.effect_from_step);
                 if effect == Effect::Once {
                     self.fail(id, failure, true);
                 } else {
-                    self.not_done(id, Failure { transient: true, ..failure }, false);
+                    self.not_done(id, Failure { transient, ..failure }, false);
                 }
             }
             Applied::Unknown { failure } => {

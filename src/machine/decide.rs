@@ -11,6 +11,7 @@ use super::state::{NodeId, Standing, State};
 use super::task::{Planning, Task};
 use crate::model::change::{Change, ObjectRef, Standing as Compared};
 use crate::model::event::Event;
+use crate::model::id::RunId;
 use crate::model::instruction::Instruction;
 use crate::model::outcome::{Applied, Failure, Followed, Verdict};
 
@@ -89,12 +90,12 @@ pub enum Input {
     Drift {
         /// The step that had set it.
         step: crate::model::id::StepPath,
-        /// The object and field.
-        what: String,
-        /// What the run had put there.
-        expected: Value,
+        /// How it had set it.
+        change: Change,
         /// What is there now.
         found: Value,
+        /// The other run that has set it, where the ledger knows one.
+        by: Option<RunId>,
     },
 }
 
@@ -143,12 +144,13 @@ pub fn decide(machine: Machine, now: Timestamp, input: Input) -> (Machine, Decis
                 draft.alarmed(node, &alert, message, series);
             }
         }
-        Input::Drift { step, what, expected, found } => {
+        Input::Drift { step, change, found, by } => {
             // What was looked at may have been taken over by another step of this run, or put back, meanwhile.
-            let same = |change: &Change| change.after == expected && format!("{} of {}", change.label, change.object) == what;
-            let stands = |standing: Standing| standing.step == step && standing.intent.changes.iter().any(same);
+            let stands = |standing: Standing| standing.step == step && standing.intent.changes.contains(&change);
             if draft.state.standing_changes().into_iter().any(stands) {
-                draft.emit(Event::DriftSeen { step, what, expected, found });
+                let by = by.map_or_else(String::new, |run| format!(" (changed by run {})", run.short()));
+                let what = format!("{} of {}{by}", change.label, change.object.in_words());
+                draft.emit(Event::DriftSeen { step, what, expected: change.after, found });
             }
         }
     }
@@ -163,8 +165,13 @@ impl Draft<'_> {
         match answer {
             Answer::Observed(result) => self.observed(id, result),
             Answer::Checked(result) => self.checked(id, result),
-            Answer::Watched(Ok(outputs)) => self.emit(Event::StepSucceeded { step: self.path(id), outputs, how: None }),
-            Answer::Watched(Err(failure)) => self.fail(id, failure, false),
+            Answer::Watched(result) => {
+                match result {
+                    Ok(outputs) => self.emit(Event::StepSucceeded { step: self.path(id), outputs, how: None }),
+                    Err(failure) => self.fail(id, failure, false),
+                }
+                self.shut_firings(id);
+            }
             Answer::Applied(outcome) if self.is_reverting(id) => self.revert_ended(id, outcome),
             Answer::Applied(outcome) => self.applied(id, outcome),
             Answer::Verified(result) if self.is_reverting(id) => self.revert_verified(id, result),

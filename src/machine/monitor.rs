@@ -63,6 +63,32 @@ impl Draft<'_> {
         self.state.children(parent).next().is_none_or(|samples| self.state.node(samples).status.is_ended())
     }
 
+    /// What an alert has proposed and nobody has approved is over with the samples: what it was proposed for is looked at no longer.
+    pub fn shut_firings(&mut self, samples: NodeId) {
+        let Some(parent) = self.state.node(samples).parent else { return };
+        // Samples whose failure holds the run up begin anew with `resume`.
+        if !self.state.node(samples).status.is_ended() || self.state.holding.contains(&samples) {
+            return;
+        }
+        let asks = |id: &NodeId| matches!(self.state.node(*id).stage, Stage::Gate { kind: GateKind::Step, .. });
+        let open: Vec<NodeId> = self.state.children(parent).filter(|id| *id != samples).filter(asks).collect();
+        for id in open {
+            self.gate_shut(id, GateKind::Step, "nobody approved it before the monitor had ended its watch".to_owned());
+        }
+    }
+
+    /// The same for every monitor, where a process begins with what another had left.
+    pub fn shut_all_firings(&mut self) {
+        let monitored = |id: &NodeId| self.state.is_instance(*id) && matches!(self.state.step(*id).uses, Uses::Monitor(_));
+        let asking: Vec<NodeId> = self.state.active.iter().copied().filter(monitored).collect();
+        for id in asking {
+            let samples = self.state.node(id).parent.and_then(|parent| self.state.children(parent).next());
+            if let Some(samples) = samples {
+                self.shut_firings(samples);
+            }
+        }
+    }
+
     fn start_samples(&mut self, id: NodeId, monitor: &Monitor) {
         let ends =
             [monitor.duration.as_ref().map(|length| self.length(id, length)), monitor.until.as_ref().map(|time| self.moment(id, time))];

@@ -365,15 +365,27 @@ impl Draft<'_> {
             }
             return;
         }
-        self.flight.queue.remove(&id);
-        self.drop_samples(id);
+        if status == StepStatus::Unknown && self.state.rollback_open {
+            // Nobody knows whether there is anything to take back, and this is the answer: it stays.
+            let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            return self.emit(Event::StepKept { step, reason: format!("left as it is by {by}{why}"), blocks: false });
+        }
+        self.stop_waiting(id);
         self.emit(Event::StepSkipped { step, reason: SkipReason::Operator { by, reason } });
+        self.samples_ended(id);
     }
 
-    fn drop_samples(&mut self, id: NodeId) {
-        if matches!(self.state.node(id).stage, Stage::Samples(_)) {
-            self.drop_task(id);
+    fn samples_ended(&mut self, id: NodeId) {
+        let samples = self.state.node(id).item.as_ref().is_some_and(|item| item.0 == SAMPLES);
+        if samples && self.state.is_instance(id) && matches!(self.state.step(id).uses, Uses::Monitor(_)) {
+            self.shut_firings(id);
         }
+    }
+
+    /// What it waited for comes too late: a slot, a lock, the end of its samples. None of it has reached the target.
+    fn stop_waiting(&mut self, id: NodeId) {
+        self.flight.queue.remove(&id);
+        self.drop_task(id);
     }
 
     fn mark_done(&mut self, id: NodeId, by: String, outputs: Value) {
@@ -382,9 +394,9 @@ impl Draft<'_> {
             self.emit(Event::StepRolledBack { step, note: Some(format!("put back by hand, says {by}")) });
             return self.take_rollback_up(format!("{} was put back by hand, says {by}", self.path(id)));
         }
-        self.flight.queue.remove(&id);
-        self.drop_samples(id);
+        self.stop_waiting(id);
         self.emit(Event::StepSucceeded { step, outputs, how: Some(Success::MarkedDone { by }) });
+        self.samples_ended(id);
     }
 
     /// A rollback that had ended goes on.

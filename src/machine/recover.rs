@@ -34,6 +34,9 @@ impl Draft<'_> {
         for id in self.state.active.clone() {
             self.take_up(id);
         }
+        if !matches!(self.state.mode, Mode::Finished) {
+            self.shut_all_firings();
+        }
     }
 
     /// Failures whose rule was not carried out yet: the run's owner, or the rollback of something else, came first.

@@ -215,7 +215,8 @@ impl Draft<'_> {
                     self.flight.revert_queue.insert(id);
                 }
             }
-            StepStatus::Succeeded | StepStatus::Failed if chosen && self.state.node(id).may_have_run() => {
+            // Whoever skips a step goes on without it; what it may have done is still there.
+            StepStatus::Succeeded | StepStatus::Failed | StepStatus::Skipped if chosen && self.state.node(id).may_have_run() => {
                 self.work(1);
                 self.flight.revert_queue.insert(id);
             }
@@ -325,7 +326,7 @@ impl Draft<'_> {
         }
         let remaining = self.state.nodes.iter().zip(0_u32..).any(|(node, id)| {
             node.status == StepStatus::RollbackFailed
-                || (matches!(node.status, StepStatus::Succeeded | StepStatus::Failed)
+                || (matches!(node.status, StepStatus::Succeeded | StepStatus::Failed | StepStatus::Skipped)
                     && node.may_have_run()
                     && is_chosen(scope, &node.path)
                     && !self.state.is_group(id)

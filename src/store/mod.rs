@@ -9,6 +9,7 @@ mod connection;
 mod error;
 mod filesystem;
 mod hash;
+mod in_place;
 mod journal;
 mod ledger;
 mod place;

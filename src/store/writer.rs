@@ -1,6 +1,6 @@
 //! The one thread that writes: what waits in its queue goes into one transaction, and is answered after the commit.
 //!
-//! Invariant: nothing is answered as done before it is committed. After an error of SQLite's within a transaction everything of that
+//! Invariant: nothing is answered as done before it is committed, to the file that whoever opens the database next will find. After an error of SQLite's within a transaction everything of that
 //! transaction is refused and the thread writes no more: it never tries a commit again.
 
 use std::collections::VecDeque;
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::append::{self, Events};
 use super::error::{Failure, from_sqlite, is_of_one_run};
+use super::in_place::InPlace;
 use crate::model::event::Record;
 use crate::model::id::{ContentHash, RunId};
 use crate::model::instruction::Instruction;
@@ -62,7 +63,7 @@ impl Writer {
     pub(super) fn start(connection: Connection, file: PathBuf) -> Result<Self, JournalError> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
-        let mut work = Work { connection, file: file.clone(), shared: Arc::clone(&shared) };
+        let mut work = Work { connection, place: InPlace::of(&file), file: file.clone(), shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work.run(requests))
@@ -104,6 +105,7 @@ impl Drop for Writer {
 /// The thread's side.
 struct Work {
     connection: Connection,
+    place: InPlace,
     file: PathBuf,
     shared: Arc<Shared>,
 }
@@ -158,6 +160,11 @@ impl Work {
         if let Err(error) = self.execute("COMMIT") {
             let error = from_sqlite(&error, &self.file, began.elapsed());
             self.roll_back();
+            refuse(done.into_iter().map(|(reply, _)| reply), &error);
+            return Err(error);
+        }
+        if let Err(why) = self.place.check() {
+            let error = JournalError::Unusable { file: self.file.clone(), why };
             refuse(done.into_iter().map(|(reply, _)| reply), &error);
             return Err(error);
         }

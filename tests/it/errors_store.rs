@@ -260,3 +260,34 @@ fn a_setting_that_is_no_number() {
     let stage = Stage::new().playbook("ok", OK).env("RUNSHEET_BUSY_TIMEOUT_MS", "soon");
     tells_of(&stage, &["run", "ok"], 7, &["RUNSHEET_BUSY_TIMEOUT_MS is `soon`, and must be a whole number: correct it, or leave it out"]);
 }
+
+#[test]
+fn promise_1_a_run_whose_database_is_deleted_under_it_starts_nothing_more() {
+    let stage = Stage::new();
+    let (go, done) = (stage.path("go"), stage.path("done"));
+    let yaml = format!(
+        r#"playbook: held
+summary: Wait, then do something
+steps:
+  - id: held
+    uses: command
+    effect: read
+    with: {{ shell: true, script: 'while [ ! -e "$GO" ]; do sleep 0.05; done', env: {{ GO: {} }} }}
+  - id: effect
+    needs: [held]
+    uses: command
+    with: {{ argv: [touch, {}] }}
+"#,
+        go.display(),
+        done.display()
+    );
+    let stage = stage.playbook("held", &yaml);
+    let run = stage.start(&["run", "held"]);
+    stage.until_step("held", "running");
+    std::fs::remove_file(file(&stage)).unwrap();
+    std::fs::write(go, "").unwrap();
+    let ran = run.wait().code(7).stderr_has("cannot be used: it was deleted or replaced while it was in use");
+    // There is nothing that could be resumed.
+    assert!(!ran.stderr.contains("the run is recorded"), "{ran}");
+    assert!(!done.exists(), "its intent was nowhere on disk");
+}

@@ -74,7 +74,7 @@ fn promise_2_what_took_too_long_is_asked_about_and_done_once() {
 
 #[test]
 fn pods_that_do_not_get_ready_fail_the_check_and_are_taken_back() {
-    let check = "    check:\n      after:\n        - that: ${{ result.ready_replicas >= 6 }}\n          message: \"${{ result.ready_replicas }} of 6 are ready\"\n          within: 1s\n          every: 100ms\n    on_failure: rollback\n";
+    let check = "    check:\n      after:\n        - that: ${{ result.ready_replicas >= 6 }}\n          message: \"${{ result.ready_replicas }} of 6 are ready\"\n          within: 4s\n          every: 100ms\n    on_failure: rollback\n";
     let stage = scaling(check);
     stage.fault(&["unready", "ticket-service", "--pods", "1"]);
     let (ran, step) = run(&stage, 1);

@@ -1,6 +1,6 @@
 //! What an operator leaves out, ends or forgets: it is said what that means, and nothing is asked for that it does not need.
 
-use super::support::{Stage, until};
+use super::support::{Stage, step_of, until};
 
 /// A step that fails, one that needs it and changes something, and a secret that only the last one uses.
 const CAREFUL: &str = "\
@@ -125,4 +125,93 @@ fn what_was_left_as_it_is_is_owed_no_more() {
     let status = stage.status_json();
     assert_eq!((&status["status"], status["owed"].as_array().unwrap().len()), (&"rolled_back".into(), 0), "{status:#}");
     assert_eq!(stage.run(&["runs", "-o", "json"]).json()[0]["owed"], 0);
+}
+
+#[test]
+fn promise_3_what_a_skipped_step_had_done_is_owed_and_goes_back_with_its_run() {
+    let failing = "playbook: grow
+summary: Grow, and doubt it
+steps:
+  - id: scale
+    uses: k8s.scale
+    with: { workload: deployment/ticket-service, replicas: 6 }
+    check:
+      after:
+        - that: ${{ result.ready_replicas > 6 }}
+          within: 500ms
+  - id: last
+    needs:
+      - step: scale
+        accept: [succeeded, skipped]
+    uses: noop
+";
+    let stage = Stage::new().playbook("grow", failing).sandbox(50);
+    stage.run(&["run", "grow"]).code(1);
+    stage.run(&["skip", "scale", "--reason", "six is what we want"]).code(0).stdout_has("replicas 6 → 2");
+    stage.run(&["resume"]).code(0).stdout_has("replicas 6 → 2");
+    stage.run(&["rollback", "--yes"]).code(0).stderr_has("replicas 6 → 2");
+    let status = stage.status_json();
+    assert_eq!((&status["status"], status["owed"].as_array().unwrap().len()), (&"rolled_back".into(), 0), "{status:#}");
+    assert_eq!(stage.effects_on("spec.replicas"), ["2→6", "6→2"]);
+    assert_eq!(step_of(&status, "scale")["status"], "rolled_back");
+}
+
+#[test]
+fn promise_2_a_step_that_is_skipped_while_it_waits_for_a_lock_is_not_done_when_the_lock_is_free() {
+    let stage = Stage::new();
+    let (go, end) = (stage.path("go"), stage.path("end"));
+    let until = |file: &std::path::Path| format!("while [ ! -e {} ]; do sleep 0.05; done", file.display());
+    let holder = format!(
+        r#"playbook: holder
+summary: Hold the lock
+steps:
+  - id: scale
+    uses: k8s.scale
+    with: {{ workload: deployment/ticket-service, replicas: 3 }}
+  - id: held
+    needs: [scale]
+    uses: command
+    effect: read
+    with: {{ shell: true, script: '{}' }}
+"#,
+        until(&go)
+    );
+    // What it changes is known only once it has begun: it waits for the lock then.
+    let waiter = format!(
+        r#"playbook: waiter
+summary: Wait for the lock
+steps:
+  - id: which
+    uses: command
+    effect: read
+    with: {{ argv: [printf, deployment/ticket-service] }}
+    outputs: {{ workload: "${{{{ result.stdout }}}}" }}
+  - id: scale
+    needs: [which]
+    uses: k8s.scale
+    with: {{ workload: "${{{{ steps.which.outputs.workload }}}}", replicas: 9 }}
+  - id: last
+    needs:
+      - step: scale
+        accept: [succeeded, skipped]
+    uses: command
+    effect: read
+    with: {{ shell: true, script: '{}' }}
+"#,
+        until(&end)
+    );
+    let stage = stage.playbook("holder", &holder).playbook("waiter", &waiter).sandbox(50);
+    let first = stage.start(&["run", "holder"]);
+    stage.until_step("held", "running");
+    let second = stage.start(&["run", "waiter"]);
+    second.until_printed("for the lock on deployment/ticket-service");
+    let id = stage.run(&["status", "waiter", "-o", "json"]).code(0).json()["short_id"].as_str().unwrap().to_owned();
+    stage.run(&["skip", &id, "scale", "--reason", "not tonight"]).code(0);
+    std::fs::write(go, "").unwrap();
+    first.wait().code(0);
+    // Longer than it would take to find the lock free.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::fs::write(end, "").unwrap();
+    second.wait().code(0);
+    assert_eq!(stage.effects_on("spec.replicas"), ["2→3"]);
 }

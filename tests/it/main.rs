@@ -15,6 +15,7 @@ mod confirm_terminal;
 mod connection_budget;
 mod databases;
 mod doctor;
+mod drift;
 mod environments;
 mod environments_cli;
 mod environments_login;

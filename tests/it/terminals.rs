@@ -282,15 +282,17 @@ fn promise_5_two_runs_that_touch_the_same_deployment_do_not_run_at_once() {
 fn ctrl_c_twice_in_the_middle_of_an_effect_leaves_it_unknown_and_the_target_tells() {
     let stage = working();
     go_on(&stage);
-    stage.fault(&["delay", "PATCH */scale", "--ms", "1500"]);
+    // Longer than a busy machine takes for all that follows.
+    stage.fault(&["delay", "PATCH */scale", "--ms", "60000"]);
     let run = stage.start(&["run", "work"]);
     stage.until_status("its intent is on disk", |status| !step_of(status, "scale")["changes"].is_null());
-    let begun = std::time::Instant::now();
     run.interrupt();
     stage.until_status("the pause is known", |status| status["status"] == "paused");
+    let begun = std::time::Instant::now();
     run.interrupt();
     run.wait().code(130);
-    assert!(begun.elapsed() < std::time::Duration::from_millis(1400), "it did not wait for the answer: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "it did not wait for the answer: {:?}", begun.elapsed());
+    stage.clear_faults();
     stage.run(&["resume"]).code(0);
     assert_eq!(stage.effects_on("spec.replicas"), ["2→3"]);
 }

@@ -67,7 +67,8 @@ impl<'a> Wait<'a> {
         let passed = self.passed();
         if passed >= self.within {
             let message = format!("{message}, after {}", Span(self.within));
-            let failure = Failure::transient(message).hint("it goes on in AWS: `runsheet retry` looks again, with as much time as before");
+            // No further attempt of the step's own: it would wait as long once more.
+            let failure = Failure::permanent(message).hint("it goes on in AWS: `runsheet retry` looks again, with as much time as before");
             return Some(Applied::FailedWithEffect { failure, outputs: Value::Null });
         }
         let is_news = self.told.as_ref().is_none_or(|(former, at)| *former != message || at.elapsed() >= TELL);

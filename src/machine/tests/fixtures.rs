@@ -61,6 +61,11 @@ pub fn call_again(id: &str) -> Step {
     }
 }
 
+/// Makes a call by an action that knows its own effect.
+pub fn call_sure(id: &str) -> Step {
+    Step { uses: Uses::Action { name: "sure".into(), with: Template::empty_map(), secrets: Vec::new() }, ..call_again(id) }
+}
+
 pub trait StepExt: Sized {
     fn needs(self, ids: &[&str]) -> Self;
     fn accepts(self, id: &str, accept: &[Accept]) -> Self;
@@ -135,6 +140,7 @@ pub fn catalogue() -> Arc<Catalogue> {
         entry("set", Effect::Idempotent, true, true),
         entry("once", Effect::Once, false, false),
         entry("again", Effect::Idempotent, false, false),
+        Arc::new(ActionEntry { effect_from_step: false, ..ActionEntry::clone(&entry("sure", Effect::Idempotent, false, false)) }),
     ]))
 }
 

@@ -6,6 +6,7 @@ mod driver;
 mod fixtures;
 mod interleaved;
 mod monitors;
+mod operated;
 mod operators;
 mod random;
 mod review;

@@ -166,6 +166,38 @@ fn an_operator_ends_the_samples_by_a_skip_and_the_monitor_itself_cannot_be_skipp
 }
 
 #[test]
+fn what_nobody_has_approved_when_the_watch_ends_is_no_longer_asked_for() {
+    // The gate itself would stay open for a day.
+    let long = Gate { until: Some(Template::Literal(json!("24h"))), ..gate().unwrap() };
+    let asking = || {
+        let mut driver = Driver::begin(watched(Some(long.clone())), world(&["crowded"]), 4);
+        driver.answer("before");
+        driver.answer("before");
+        let task = driver.queue.front().cloned().unwrap();
+        driver.alarm(&task);
+        assert_eq!(driver.step("during[crowded]"), StepStatus::Waiting);
+        driver
+    };
+    let over = |driver: &Driver| {
+        assert_eq!((driver.step("during[crowded]"), driver.step("during")), (StepStatus::Skipped, StepStatus::Succeeded));
+        assert_eq!((driver.status(), driver.world.fields["replicas"]), (RunStatus::Succeeded, 8));
+        let why = driver.events().find_map(|event| match event {
+            Event::StepSkipped { reason: SkipReason::Gate { why }, .. } => Some(why.clone()),
+            _ => None,
+        });
+        assert_eq!(why.as_deref(), Some("nobody approved it before the monitor had ended its watch"));
+    };
+    let mut by_itself = asking();
+    by_itself.answer("during[samples]");
+    by_itself.run();
+    over(&by_itself);
+    let mut by_hand = asking();
+    by_hand.say(Command::Skip { step: "during[samples]".into() });
+    by_hand.run();
+    over(&by_hand);
+}
+
+#[test]
 fn an_alarm_that_comes_too_late_starts_nothing() {
     let mut driver = Driver::begin(watched(None), world(&["crowded"]), 4);
     driver.answer("before");

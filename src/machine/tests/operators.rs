@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::driver::Driver;
 use super::fixtures::{StepExt, call_once, definition, set, step};
 use super::world::{Fault, World};
-use crate::machine::decide::Input;
+use crate::machine::decide::{Answer, Input};
+use crate::machine::task::What;
+use crate::model::change::ObjectRef;
 use crate::model::event::Event;
 use crate::model::instruction::{Command, Instruction};
 use crate::model::status::{RunStatus, StepStatus};
-use crate::model::step::{At, Effect, IfLate, OnFailure, Rollback, Step};
+use crate::model::step::{Accept, At, Effect, IfLate, OnFailure, Rollback, Step};
 use crate::model::template::Template;
 
 fn refusals(driver: &Driver) -> Vec<String> {
@@ -44,6 +46,73 @@ fn skip_and_mark_done_answer_an_unknown_step() {
     done.instruct(Command::MarkDone { step: "a".into(), outputs: json!({ "ticket": 7 }) });
     assert_eq!((done.status(), done.step("b")), (RunStatus::Succeeded, StepStatus::Succeeded));
     assert_eq!(done.state().step_outputs(&"a".into()).as_deref(), Some(&json!({ "ticket": 7 })));
+}
+
+#[test]
+fn what_a_skipped_step_had_done_is_taken_back_with_the_run() {
+    let mut driver = Driver::start(
+        definition(vec![set("a", "x", 1).tries(1), step("b").accepts("a", &[Accept::Succeeded, Accept::Skipped])]),
+        World::of(&[("x", 0)]).fault("a", Fault::FailsWithEffect(1)),
+    );
+    assert_eq!((driver.status(), driver.world.fields["x"]), (RunStatus::Paused, 1));
+    driver.instruct(Command::Skip { step: "a".into() });
+    driver.instruct(Command::Resume);
+    assert_eq!((driver.status(), driver.step("a"), driver.step("b")), (RunStatus::Succeeded, StepStatus::Skipped, StepStatus::Succeeded));
+    assert_eq!(driver.state().debts().len(), 1, "it is owed");
+    driver.instruct(Command::Rollback { only: Vec::new() });
+    assert_eq!((driver.status(), driver.step("a"), driver.world.fields["x"]), (RunStatus::RolledBack, StepStatus::RolledBack, 0));
+    assert!(driver.state().debts().is_empty());
+}
+
+#[test]
+fn a_step_that_is_skipped_or_done_by_hand_while_it_waits_for_a_lock_does_nothing_when_the_lock_is_free() {
+    let commands = [Command::Skip { step: "a".into() }, Command::MarkDone { step: "a".into(), outputs: Value::Null }];
+    for (command, status) in commands.into_iter().zip([StepStatus::Skipped, StepStatus::Succeeded]) {
+        let mut driver = Driver::begin(definition(vec![set("a", "x", 1)]), World::of(&[("x", 0)]), 1);
+        let task = driver.queue.front().cloned().unwrap();
+        let object = ObjectRef("world/x".into());
+        driver.tell(Input::LockHeld { node: task.node, token: task.token, object, holder: "run 2".into() });
+        assert_eq!(driver.step("a"), StepStatus::Waiting);
+        driver.say(command);
+        assert_eq!((driver.step("a"), driver.status()), (status, RunStatus::Succeeded));
+        // The lock is free at last, and what was there is read.
+        driver.tell(Input::Answer { node: task.node, token: task.token, answer: Answer::Observed(Ok(json!(0))) });
+        driver.run();
+        assert_eq!((driver.step("a"), driver.world.fields["x"]), (status, 0));
+        assert!(!driver.events().any(|event| matches!(event, Event::AttemptStarted { .. })));
+    }
+}
+
+#[test]
+fn a_step_that_is_skipped_while_another_attempt_is_being_prepared_is_not_tried_again() {
+    let faulty = World::of(&[("x", 0)]).fault("a", Fault::Refused(1));
+    let mut driver = Driver::begin(definition(vec![set("a", "x", 1).tries(3)]), faulty, 1);
+    driver.answer("a");
+    driver.answer("a");
+    driver.now = driver.state().next_timer().unwrap();
+    driver.tell(Input::Tick);
+    let task = driver.queue.front().cloned().unwrap();
+    assert!(matches!(task.what, What::Observe { .. }), "{task:?}");
+    driver.say(Command::Skip { step: "a".into() });
+    driver.tell(Input::Answer { node: task.node, token: task.token, answer: Answer::Observed(Ok(json!(0))) });
+    driver.run();
+    assert_eq!((driver.step("a"), driver.status(), driver.world.fields["x"]), (StepStatus::Skipped, RunStatus::Succeeded, 0));
+}
+
+#[test]
+fn a_skipped_call_of_unknown_outcome_is_named_as_kept_by_a_rollback() {
+    let steps = definition(vec![set("x", "x", 1), call_once("a").needs(&["x"])]);
+    let lost = || Driver::start(steps.clone(), World::of(&[("x", 0)]).fault("a", Fault::AnswerLost(1)));
+    let mut before = lost();
+    before.instruct(Command::Skip { step: "a".into() });
+    before.instruct(Command::Rollback { only: Vec::new() });
+    assert_eq!((before.status(), before.step("a"), before.world.fields["x"]), (RunStatus::RolledBack, StepStatus::Kept, 0));
+    // The rollback had begun, and waited for somebody to say what became of the call.
+    let mut within = lost();
+    within.instruct(Command::Rollback { only: Vec::new() });
+    assert_eq!((within.status(), within.step("a")), (RunStatus::Waiting, StepStatus::Unknown));
+    within.instruct(Command::Skip { step: "a".into() });
+    assert_eq!((within.status(), within.step("a"), within.world.fields["x"]), (RunStatus::RolledBack, StepStatus::Kept, 0));
 }
 
 #[test]

@@ -6,10 +6,11 @@ use super::driver::Driver;
 use super::fixtures::{StepExt, call_again, call_once, definition, playbook, set, step, with_called};
 use super::world::{Fault, World};
 use crate::machine::decide::{Answer, Input};
-use crate::model::change::ObjectRef;
+use crate::model::change::{Change, ObjectRef};
 use crate::model::definition::Definition;
 use crate::model::duration::Span;
 use crate::model::event::Event;
+use crate::model::id::RunId;
 use crate::model::instruction::Command;
 use crate::model::outcome::{Applied, Failure};
 use crate::model::status::{RunStatus, StepStatus};
@@ -331,13 +332,24 @@ fn what_this_run_itself_changes_meanwhile_is_no_drift() {
     }
     assert!(driver.state().standing_changes().is_empty(), "b is changing what a had set");
     let told = |driver: &mut Driver, found: i64| {
-        let (what, step) = ("f of world/f".to_owned(), "a".into());
-        driver.tell(Input::Drift { step, what, expected: json!(1), found: json!(found) });
+        let change = Change { object: ObjectRef("world/f".into()), field: "f".into(), label: "f".into(), prior: json!(0), after: json!(1) };
+        driver.tell(Input::Drift { step: "a".into(), change, found: json!(found), by: None });
         driver.events().filter(|event| matches!(event, Event::DriftSeen { .. })).count()
     };
     assert_eq!(told(&mut driver, 2), 0);
     driver.run();
     assert_eq!(told(&mut driver, 2), 0);
+}
+
+#[test]
+fn what_another_run_has_changed_is_told_with_that_run() {
+    let mut driver = Driver::start(definition(vec![set("a", "f", 1)]), fields(&["f"]));
+    let change = Change { object: ObjectRef("world/f".into()), field: "f".into(), label: "f".into(), prior: json!(0), after: json!(1) };
+    driver.tell(Input::Drift { step: "a".into(), change, found: json!(7), by: Some(RunId(uuid::Uuid::from_u128(9))) });
+    let told: Vec<&Event> = driver.events().filter(|event| matches!(event, Event::DriftSeen { .. })).collect();
+    let [Event::DriftSeen { what, expected, found, .. }] = told[..] else { panic!("{told:?}") };
+    assert!(what.starts_with("f of world/f (changed by run "), "{what}");
+    assert_eq!((expected, found), (&json!(1), &json!(7)));
 }
 
 #[test]

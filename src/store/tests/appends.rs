@@ -28,6 +28,25 @@ fn what_was_appended_is_read_back_in_order() {
 }
 
 #[test]
+fn nothing_is_answered_as_done_that_went_into_a_file_that_was_deleted() {
+    for gone in ["", "-wal"] {
+        let place = Place::new();
+        let store = place.open();
+        wait(async {
+            create(&store, id(1)).await;
+            append(&store, id(1), (1, 0), vec![succeeded("a")]).await.unwrap();
+            let mut file = place.file().into_os_string();
+            file.push(gone);
+            std::fs::remove_file(file).unwrap();
+            let error = append(&store, id(1), (2, 0), vec![succeeded("b")]).await.unwrap_err().to_string();
+            assert!(error.contains("was deleted or replaced while it was in use"), "{error}");
+            // Nor anything after it, though another may have put a file there.
+            append(&store, id(1), (2, 0), vec![succeeded("b")]).await.unwrap_err();
+        });
+    }
+}
+
+#[test]
 fn one_append_is_one_commit() {
     let place = Place::new();
     let store = place.open();

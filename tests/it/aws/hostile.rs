@@ -121,5 +121,5 @@ async fn what_never_answers_is_not_waited_for_for_good() {
     for (told, (_, _, request)) in told.iter().zip(readings()) {
         clear("silent", told, &["AWS did not answer", request, "within 12 s"], true);
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
