@@ -51,7 +51,7 @@ pub fn trials(bench: &Bench, pod: &str) -> Vec<Trial> {
     let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "shop" }, "data": { "a": "1" } });
     let mut created = deployment("created", 1, "registry.example/app:1", "10m");
     created["apiVersion"] = json!("apps/v1");
-    let hpa = json!({ "name": "tickets", "workload": tickets, "min": 2, "max": 12, "metrics": { "cpu": 70 } });
+    let hpa = json!({ "name": "tickets", "workload": tickets, "min": 3, "max": 12, "metrics": { "cpu": 70 } });
     let cpu = json!({ "type": "cpu", "metricType": "Utilization", "metadata": { "value": 60 } });
     let keda = json!({ "name": "tickets", "workload": tickets, "min": 3, "max": 12, "triggers": [cpu] });
     let pool = json!({ "workload": tickets, "env": { "DB_POOL_MAX": "9" }, "keep_within": { "database": postgres } });

@@ -75,6 +75,11 @@ mod real_cluster {
                 &["POST horizontalpodautoscalers"],
                 &["DELETE horizontalpodautoscalers/ticket-service-hpa"],
             ));
+            all.push(killed(
+                Case::of("autoscale-hpa", &["min=4", "max=6"]),
+                &["POST horizontalpodautoscalers"],
+                &["DELETE horizontalpodautoscalers/ticket-service-hpa", SCALE],
+            ));
             all.push(killed(Case { autoscaler: "cpu", ..Case::of("autoscale-hpa", &["min=3", "max=7"]) }, &[FLOOR], &[FLOOR]));
             all.push(killed(Case::of("resize", &[]), &[ENV], &[ENV]));
             all.push(killed(Case::of("resize", &["mode=in_place"]), &[PODS, PODS], &[PODS, PODS]));

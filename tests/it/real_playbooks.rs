@@ -219,6 +219,7 @@ mod real_cluster {
             Case::of("pool-size", &["pool_size=12"]),
             Case::of("pool-size", &["pool_size=40"]),
             Case::of("autoscale-hpa", &["max=7"]),
+            Case::of("autoscale-hpa", &["min=4", "max=6"]),
             Case { autoscaler: "cpu", ..Case::of("autoscale-hpa", &["min=3", "max=7"]) },
             Case::of("resize", &[]),
             Case::of("resize", &["mode=in_place"]),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Bench, Cut, on_both, settled};
 
 const HPAS: &str = "/apis/autoscaling/v2/namespaces/production/horizontalpodautoscalers";
+const TICKETS: &str = "/apis/apps/v1/namespaces/production/deployments/ticket-service";
 const MAPS: &str = "/api/v1/namespaces/production/configmaps";
 
 fn map(data: Value) -> Value {
@@ -102,6 +103,40 @@ async fn a_field_of_another_manager_is_taken_only_by_force_and_given_back(bench:
     assert_eq!(settled(bench.get(&object).await), before);
 }
 
+async fn an_autoscaler_that_raised_the_replicas_gives_them_back_when_it_goes(bench: Bench) {
+    let inputs = json!({ "name": "tickets", "workload": "deployment/ticket-service", "min": 4, "max": 10, "metrics": { "cpu": 70 } });
+    let step = bench.step("k8s.autoscaler", inputs);
+    let intent = step.plan().await.intent;
+    let change = intent.changes.iter().find(|change| change.label == "replicas").expect("the replicas change hands");
+    assert_eq!((&change.prior, &change.after), (&json!(2), &json!("by the autoscaler tickets")));
+    let raised = || async {
+        assert!(matches!(step.apply(&intent).await, Applied::Applied { .. }));
+        let there = || async { (bench.get(TICKETS).await?["status"]["readyReplicas"] == 4).then_some(()) };
+        bench.until("the autoscaler has brought four pods", there).await;
+    };
+    raised().await;
+    assert_eq!(step.live(&intent).await, [Some(json!("tickets")), Some(json!("by the autoscaler tickets"))]);
+    // Whoever deleted it and got no further has something left to do.
+    bench.delete(&format!("{HPAS}/tickets")).await;
+    assert_eq!(step.live(&intent).await, [Some(Value::Null), Some(json!("by the autoscaler tickets"))]);
+    for _ in 0..2 {
+        let reverted = step.revert(&intent).await;
+        assert!(matches!(reverted, Applied::Applied { .. }), "{reverted:?}");
+        assert_eq!(bench.get(TICKETS).await.unwrap()["spec"]["replicas"], 2);
+    }
+    step.until_followed(&intent).await;
+    assert_eq!(step.live(&intent).await, [Some(Value::Null), Some(json!(2))]);
+
+    // What somebody else has set since is left alone.
+    raised().await;
+    bench.delete(&format!("{HPAS}/tickets")).await;
+    bench.patch(TICKETS, json!({ "spec": { "replicas": 3 } })).await;
+    assert_eq!(step.live(&intent).await, [Some(Value::Null), Some(json!(3))]);
+    let reverted = step.revert(&intent).await;
+    assert!(matches!(&reverted, Applied::NotApplied { failure } if failure.message.contains("somebody else changed them")), "{reverted:?}");
+    assert_eq!(bench.get(TICKETS).await.unwrap()["spec"]["replicas"], 3);
+}
+
 async fn two_autoscalers_on_one_workload_are_refused(bench: Bench) {
     let inputs =
         |name: &str| json!({ "name": name, "workload": "deployment/ticket-service", "min": 2, "max": 10, "metrics": { "cpu": 70 } });
@@ -117,5 +152,6 @@ on_both!(
     autoscaler_creates_once_and_deletes_what_it_made,
     what_somebody_else_created_meanwhile_is_left_alone,
     a_field_of_another_manager_is_taken_only_by_force_and_given_back,
+    an_autoscaler_that_raised_the_replicas_gives_them_back_when_it_goes,
     two_autoscalers_on_one_workload_are_refused
 );

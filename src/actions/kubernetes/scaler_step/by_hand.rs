@@ -29,6 +29,8 @@ pub(in crate::actions::kubernetes) fn lines(hands: Hands, inputs: &Value, target
         Kind::ScaledObject => ("SCALED_OBJECT_BEFORE", "scaledobject", "keda.sh/v1alpha1", "ScaledObject"),
     };
     let before = own(variable_name, name.as_str().unwrap_or_default());
+    let replicas = own("REPLICAS_BEFORE", name.as_str().unwrap_or_default());
+    let scaled = word(workload);
     let mut patch = Map::new();
     if !annotations.is_empty() {
         patch.insert("metadata".to_owned(), json!({ "annotations": annotations }));
@@ -50,13 +52,15 @@ pub(in crate::actions::kubernetes) fn lines(hands: Hands, inputs: &Value, target
                 "{}=$(kubectl get {kubectl} {name} -n {namespace} -o json --ignore-not-found | sed '/\"resourceVersion\":/d')",
                 assigned(&before)
             ),
+            format!("{}=$(kubectl get {scaled} -n {namespace} -o jsonpath='{{.spec.replicas}}')", assigned(&replicas)),
         ],
         act: vec![format!(
             "if [ -n {there} ]; then kubectl patch {kubectl} {name} -n {namespace} --type=merge -p {patch}; else printf '%s' {} | kubectl create -n {namespace} -f -; fi",
             manifest_word(&manifest)
         )],
         undo: vec![format!(
-            "if [ -n {there} ]; then printf '%s' {there} | kubectl replace -n {namespace} -f -; else kubectl delete {kubectl} {name} -n {namespace}; fi"
+            "if [ -n {there} ]; then printf '%s' {there} | kubectl replace -n {namespace} -f -; else kubectl delete {kubectl} {name} -n {namespace} && kubectl scale {scaled} --replicas={} -n {namespace}; fi",
+            quoted(&variable(&replicas))
         )],
     }
 }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::noted::{Creation, Noted};
+use super::replicas::{REPLICAS, handed_over};
 use super::there::There;
 use crate::actions::kubernetes::argocd;
 use crate::actions::kubernetes::created::{EXISTS, marked};
@@ -22,9 +23,6 @@ use crate::model::outcome::Failure;
 use crate::model::run::TargetSpec;
 use crate::model::step::Rollback;
 use crate::ports::action::Plan;
-
-/// The replicas of a workload.
-const REPLICAS: &str = "spec.replicas";
 
 /// What it came to.
 pub(in crate::actions::kubernetes) struct Draft<'a> {
@@ -82,7 +80,9 @@ impl Draft<'_> {
         }
         let argocd = self.judged(target)?;
         let (by_hand, undo_by_hand) = self.by_hand();
-        let Self { scaler, workload, there, creation, changes, outputs, without_requests, says, settle } = self;
+        let Self { scaler, workload, there, creation, mut changes, outputs, without_requests, says, settle } = self;
+        let hands = creation.as_ref().and(there.replicas).zip(object_ref(target, &there.namespace, workload));
+        changes.extend(hands.map(|(before, object)| handed_over(object, &scaler, before)));
         let note = Noted {
             workload: workload.clone(),
             namespace: there.namespace.clone(),

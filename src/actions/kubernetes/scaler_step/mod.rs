@@ -1,18 +1,20 @@
 //! A step that creates or changes what scales a workload: what `k8s.autoscaler` and `k8s.keda` share.
 //!
-//! Must not touch the workload. Invariant: fields are only ever swapped, from what was recorded to what is wanted; a scaler is only deleted by the
-//! very step that created it, and only as it was created.
+//! Must not touch the workload but for the replicas that a scaler leaves behind. Invariant: fields are only ever swapped, from what was recorded to what
+//! is wanted; a scaler is only deleted by the very step that created it, and only as it was created.
 
 mod by_hand;
 mod draft;
 mod needs;
 mod noted;
+mod replicas;
 mod there;
 
 pub(super) use self::by_hand::{Hands, lines};
 pub(super) use self::draft::{Draft, change_of, created_at};
 pub(super) use self::needs::{permissions, touches};
 pub(super) use self::noted::{Creation, Noted};
+use self::replicas::{give_back, is_handed_over};
 pub(super) use self::there::There;
 
 use std::marker::PhantomData;
@@ -23,6 +25,7 @@ use serde_json::Value;
 
 use super::api::Api;
 use super::argocd;
+use super::created::{Created, EXISTS};
 use super::followed::{Between, followed};
 use super::pod_count::PodCount;
 use super::scaler::{self, Kind, ScalerName};
@@ -117,11 +120,22 @@ impl<S: Scaling> Step<S> {
     async fn try_revert(&self, cx: &Context, intent: &Intent, swaps: &[Swap]) -> Result<Applied, Failure> {
         let (noted, place, api) = self.asked(cx, intent)?;
         let done = match noted.created(S::KIND) {
-            Some(created) if !swaps.is_empty() => created.delete(&api).await,
+            Some(created) => Self::take_away(&api, &noted, &created, swaps).await,
             None if !swaps.is_empty() => swap_fields(&api, &place, &back(swaps)?).await.map(drop),
-            _ => Ok(()),
+            None => Ok(()),
         };
         Ok(done.map_or_else(|applied| applied, |()| Applied::Applied { outputs: Value::Null }))
+    }
+
+    /// Deletes what the step created, and gives the workload the replicas back that it had before.
+    async fn take_away(api: &Api, noted: &Noted, created: &Created, swaps: &[Swap]) -> Result<(), Applied> {
+        if swaps.iter().any(|swap| swap.field == EXISTS) {
+            created.delete(api).await?;
+        }
+        match swaps.iter().find(|swap| is_handed_over(&swap.field)).and_then(|swap| swap.to.as_i64()) {
+            Some(before) => give_back(api, S::KIND, noted, before).await,
+            None => Ok(()),
+        }
     }
 
     /// How many pods there may be once the step is taken back; `Err`: what is not yet as it has to be for that.
@@ -169,15 +183,16 @@ impl<S: Scaling> Action for Step<S> {
     async fn verify(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Result<Verdict, Failure> {
         let (noted, place, _) = self.asked(cx, intent)?;
         let live = self.live(cx, intent).await?;
-        let all =
-            |wanted: fn(&Change) -> &Value| live.iter().zip(&intent.changes).all(|(live, change)| live.as_ref() == Some(wanted(change)));
+        // What becomes of the replicas follows from the scaler, and tells nothing of it.
+        let changes = || live.iter().zip(&intent.changes).filter(|(_, change)| !is_handed_over(&change.field));
+        let all = |wanted: fn(&Change) -> &Value| changes().all(|(live, change)| live.as_ref() == Some(wanted(change)));
         if all(|change| &change.after) {
             return Ok(Verdict::Present { outputs: noted.outputs });
         }
         if all(|change| &change.prior) {
             return Ok(Verdict::Absent);
         }
-        let told = live.iter().zip(&intent.changes).filter(|(live, change)| live.as_ref() != Some(&change.after)).map(|(live, change)| {
+        let told = changes().filter(|(live, change)| live.as_ref() != Some(&change.after)).map(|(live, change)| {
             let now = live.as_ref().map_or_else(|| "gone".to_owned(), Value::to_string);
             format!("{} is {now}, neither {} as before nor {} as wanted", change.field, change.prior, change.after)
         });
@@ -190,7 +205,14 @@ impl<S: Scaling> Action for Step<S> {
         if let Some(created) = noted.created(S::KIND) {
             // One that was deleted may be held by a finalizer: KEDA's, until it has put back the replicas.
             let there = object.as_ref().filter(|object| object["metadata"]["deletionTimestamp"].is_null());
-            return Ok(vec![Some(created.live(there)); intent.changes.len()]);
+            let scaler = created.live(there);
+            let hands = intent.changes.iter().any(|change| is_handed_over(&change.field));
+            let workload = if hands { WorkloadState::read(&api, &noted.workload, &noted.namespace).await? } else { None };
+            let live = |change: &Change| match is_handed_over(&change.field) {
+                true => replicas::live(change, &noted, &scaler, workload.as_ref().map(|(_, object)| object)),
+                false => Some(scaler.clone()),
+            };
+            return Ok(intent.changes.iter().map(live).collect());
         }
         let fields = forth(&intent.changes)?;
         Ok(fields.iter().map(|FieldSwap { field, .. }| object.as_ref().map(|object| field.get(object))).collect())

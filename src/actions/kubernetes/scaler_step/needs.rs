@@ -28,8 +28,9 @@ pub(in crate::actions::kubernetes) fn touches(kind: Kind, inputs: &Value, target
 /// What it needs.
 pub(in crate::actions::kubernetes) fn permissions(kind: Kind, inputs: &Value, target: Option<&TargetSpec>) -> Needs {
     let mut asking = Asking::of(inputs, target);
-    if let Some(workload) = asking.workload(inputs) {
-        asking.reads("get", &workload);
+    let workload = asking.workload(inputs);
+    if let Some(workload) = &workload {
+        asking.reads("get", workload);
     }
     let (any, absent, present, made) = match kind {
         Kind::Horizontal => (
@@ -57,6 +58,10 @@ pub(in crate::actions::kubernetes) fn permissions(kind: Kind, inputs: &Value, ta
     asking.add(Purpose::Reverts, Extent::Where(made), "delete", &own);
     if kind == Kind::ScaledObject {
         asking.add(Purpose::Reverts, Extent::Where("the step changed the ScaledObject"), "get", &On::autoscalers());
+    }
+    if let Some(scale) = workload.map(|workload| workload.part("scale")) {
+        let left = Extent::Where("the step created what has changed the replicas");
+        asking.add(Purpose::Reverts, left, "patch", &scale);
     }
     asking.reverts("list", &On::pods());
     let mut needs = asking.needs();
