@@ -97,6 +97,7 @@ fn row(run: &RunSummary, owed: u64, alive: Option<bool>) -> RunRow {
         playbook: run.playbook.clone(),
         environment: run.environment.clone(),
         status: run.status,
+        reason: run.reason.clone(),
         started: run.created_at,
         updated: run.updated_at,
         alive,

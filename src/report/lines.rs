@@ -37,6 +37,7 @@ pub fn line(view: &RunView, record: &Record, style: &Style) -> Option<String> {
                 Event::RollbackBegan { scope: RollbackScope::Run | RollbackScope::Only { .. }, .. } => {
                     (RunStatus::RollingBack.as_str(), of_run(RunStatus::RollingBack))
                 }
+                Event::RunStatusChanged { .. } if view.refused().is_some() => (view.word(), of_run(view.status())),
                 _ => (view.status().as_str(), of_run(view.status())),
             };
             (format!("run {}", view.run().short()), word, role, what)

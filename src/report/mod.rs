@@ -35,6 +35,7 @@ pub mod text;
 pub mod undo;
 pub mod view;
 mod winding;
+mod word;
 
 pub use commands::Suggestion;
 pub use error::error_block;

@@ -33,6 +33,11 @@ pub fn summary(view: &RunView, style: &Style) -> String {
 
 /// `pre-event 3fa9c1d2 succeeded in 42s: reason`
 pub(super) fn title(view: &RunView, style: &Style) -> String {
+    let name = format!("{} {}", style.paint(Role::Strong, &text::clean(view.playbook())), view.run().short());
+    if let Some(why) = view.refused() {
+        let word = style.paint(of_run(view.status()), view.word());
+        return format!("{name} was {word} at its start, and began nothing: {}", text::clean(why));
+    }
     let missed = skipped::in_short(view).filter(|_| view.status() == RunStatus::Succeeded);
     let status = match view.status() {
         status @ (RunStatus::Running
@@ -47,7 +52,7 @@ pub(super) fn title(view: &RunView, style: &Style) -> String {
             None => style.paint(of_run(status), status.as_str()),
         },
     };
-    let mut title = format!("{} {} {status}", style.paint(Role::Strong, &text::clean(view.playbook())), view.run().short());
+    let mut title = format!("{name} {status}");
     if let (Some(from), Some(to)) = (view.created_at(), view.status_since()) {
         title.push_str(&match view.status() {
             RunStatus::RolledBack => match view.rollback() {
