@@ -10,6 +10,7 @@ mod hand_words;
 mod known;
 mod permissions;
 mod preview;
+mod waits;
 
 #[cfg(test)]
 mod by_hand_tests;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::known::{Found, Item, Known, Partial, marker};
 use super::permissions::NeedsAsked;
+use super::waits::{add_waits, gate};
 use crate::expr::{Expression, Root};
 use crate::machine;
 use crate::model::catalogue::{ActionEntry, Catalogue};
@@ -15,9 +16,9 @@ use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
 use crate::model::id::StepPath;
 use crate::model::monitor::Alert;
-use crate::model::preview::{Fact, Foreseen, Preview, PreviewParam, PreviewStep, PreviewTarget, PreviewWait, Starts, Undo};
+use crate::model::preview::{Fact, Foreseen, Preview, PreviewParam, PreviewStep, PreviewTarget, Starts, Undo};
 use crate::model::run::RunSpec;
-use crate::model::step::{Accept, Effect, Gate, OnFailure, Rollback, SecretInput, Step, Uses, Wait};
+use crate::model::step::{Accept, Effect, OnFailure, Rollback, SecretInput, Step, Uses};
 use crate::model::template::{Source, Template};
 use crate::ports::action::touched;
 
@@ -312,34 +313,13 @@ fn not_so(with: &Template, known: &Known<'_>) -> Option<String> {
     }
 }
 
-fn foreseen(known: &Known<'_>, template: &Template) -> Foreseen {
+pub(super) fn foreseen(known: &Known<'_>, template: &Template) -> Foreseen {
     match known.find(template) {
         Ok(Found::Value(value)) => Foreseen::Known(value),
         Ok(Found::Later(on)) => Foreseen::Later(on),
         // What it says when it comes to that.
         Err(why) => Foreseen::Later(why),
     }
-}
-
-fn add_waits(shown: &mut PreviewStep, step: &Step, known: &Known<'_>) {
-    shown.waits.extend(step.at.as_ref().map(|at| PreviewWait::Time { until: foreseen(known, &at.time) }));
-    shown.waits.extend(step.approve.as_deref().map(|of| gate(of, known)));
-    shown.waits.extend(match &step.uses {
-        Uses::Approve(of) => Some(gate(of, known)),
-        Uses::Wait(Wait::Duration(time) | Wait::Until(time)) => Some(PreviewWait::Time { until: foreseen(known, time) }),
-        Uses::Wait(Wait::That(condition)) => Some(PreviewWait::Condition { that: condition.that.text.clone() }),
-        Uses::Monitor(monitor) => match (&monitor.until, &monitor.duration, &monitor.that) {
-            (Some(time), _, _) | (None, Some(time), _) => Some(PreviewWait::Time { until: foreseen(known, time) }),
-            (None, None, Some(that)) => Some(PreviewWait::Condition { that: that.text.clone() }),
-            (None, None, None) => None,
-        },
-        Uses::Action { .. } | Uses::Playbook { .. } => None,
-    });
-}
-
-fn gate(of: &Gate, known: &Known<'_>) -> PreviewWait {
-    let message = of.message.as_ref().map(|message| foreseen(known, message));
-    PreviewWait::Gate { count: of.count, by: of.by.clone(), message }
 }
 
 /// What an alert does, in one line.

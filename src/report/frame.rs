@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::checking;
 use super::lines::{self, STATUS_WIDTH};
 use super::step_view::StepView;
 use super::style::{Role, Style, of_run, of_step};
@@ -212,7 +213,7 @@ fn attempt(step: &StepView) -> Option<String> {
 /// What there is to say of a step beyond its status.
 fn detail(step: &StepView, view: &RunView, live: Option<&LiveStep>, style: &Style) -> String {
     match step.status {
-        StepStatus::Running | StepStatus::Verifying | StepStatus::RollingBack => going_on(step, live, style),
+        StepStatus::Running | StepStatus::Verifying | StepStatus::RollingBack => checking::before(step, going_on(step, live, style)),
         StepStatus::Waiting => step.waiting.as_deref().map(|wait| with_rest(wait, style)).unwrap_or_default(),
         StepStatus::Pending if view.status() == RunStatus::Running => String::new(),
         _ => style.paint(if step.status == StepStatus::Failed { Role::Plain } else { Role::Quiet }, &ended(step)),

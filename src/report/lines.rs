@@ -156,13 +156,15 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
             Applied::Unknown { failure } => {
                 format!("{}: outcome not known: {}; asks the target", of(*attempt), text::clean(&failure.message))
             }
-            Applied::Applied { .. } | Applied::NotApplied { .. } | Applied::FailedWithEffect { .. } => return None,
+            // Nothing is seen to happen while a check holds.
+            Applied::Applied { .. } => step.must_hold()?,
+            Applied::NotApplied { .. } | Applied::FailedWithEffect { .. } => return None,
         },
-        Event::Verified { verdict, .. } => verdict_in_words(verdict),
+        Event::Verified { verdict, .. } => step.and_must_hold(verdict_in_words(verdict)),
         Event::RetryScheduled { attempt, until, failure, .. } => {
             format!("{} at {}: {}", of(*attempt), text::time(*until, style), reason(failure))
         }
-        Event::CheckPassed { phase: Phase::After, index, .. } => format!("check {} holds", index + 1),
+        Event::CheckPassed { phase: Phase::After, index, .. } => step.held(*index),
         Event::StepSucceeded { how, .. } => [took(step), how.as_ref().map(success)].into_iter().flatten().collect::<Vec<_>>().join(", "),
         Event::StepFailed { failure, .. } => reason(failure),
         Event::StepSkipped { reason, .. } => skipped(reason),

@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: nothing here decides anything or reads a journal; `report` depends on `model` alone (`tests/it/layers.rs`).
 
+mod checking;
 pub mod commands;
 pub mod doctor;
 pub mod environments;
