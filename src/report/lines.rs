@@ -4,6 +4,7 @@
 
 use super::fold::{failure_of, scope_in_words};
 use super::prose::wrapped;
+use super::said;
 use super::style::{Role, Style, of_run, of_step};
 use super::text;
 use super::view::RunView;
@@ -141,7 +142,7 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
         Event::WaitOver { .. } | Event::CheckPassed { phase: Phase::Before, .. } => return None,
         Event::StepStarted { .. } | Event::AttemptStarted { attempt: 1, .. } => {
             let begun = matches!(event, Event::StepStarted { .. });
-            let changes = step.intent.as_deref().map(|intent| text::changes(&intent.changes)).filter(|changes| !changes.is_empty());
+            let changes = step.intent.as_deref().and_then(said::with_changes);
             // A step that observes first says what it is when it starts, and what it changes when it knows.
             match (begun, step.uses(), changes) {
                 (true, Some(uses), Some(changes)) => format!("{uses} {changes}"),

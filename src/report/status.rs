@@ -8,6 +8,7 @@ use super::frame::{Live, rows};
 use super::outputs;
 use super::owed::OwedWhat;
 use super::prose::fold;
+use super::said;
 use super::samples;
 use super::section::{self, limited, section};
 use super::skipped;
@@ -47,6 +48,7 @@ pub fn status(view: &RunView, style: &Style) -> String {
     samples::section(&mut page, view, style);
     outputs::section(&mut page, view, style);
     section::prose(&mut page, style, "Taken back", section::taken_back(view));
+    section::prose(&mut page, style, "Notes", said::section(view));
     section::prose(&mut page, style, "Kept", section::kept(view));
     section::prose(&mut page, style, "Owed", section::owed(view, style));
     section::prose(&mut page, style, "Not done", skipped::section(view, style));

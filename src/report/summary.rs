@@ -3,6 +3,7 @@
 use super::frame::{Live, rows};
 use super::outputs;
 use super::prose::fold;
+use super::said;
 use super::section::{self, section};
 use super::skipped;
 use super::style::{Role, Style, of_run};
@@ -21,6 +22,7 @@ pub fn summary(view: &RunView, style: &Style) -> String {
     section::prose(&mut page, style, "Failed", section::failures(view, style));
     outputs::section(&mut page, view, style);
     section::prose(&mut page, style, "Taken back", section::taken_back(view));
+    section::prose(&mut page, style, "Notes", said::section(view));
     section::prose(&mut page, style, "Kept", section::kept(view));
     section::prose(&mut page, style, "Owed", section::owed(view, style));
     section::prose(&mut page, style, "Not done", skipped::section(view, style));
