@@ -50,8 +50,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::fixture::{Journal, definition, path, playbook, run_id, start, step};
-    use super::super::frame::{Live, rows};
+    use super::super::frame::Live;
     use super::super::lines::line;
+    use super::super::rows::rows;
     use super::super::style::Style;
     use super::super::view::RunView;
     use crate::model::definition::Definition;

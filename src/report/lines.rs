@@ -80,7 +80,13 @@ fn about_run(view: &RunView, event: &Event, style: &Style) -> Option<String> {
             what
         }
         Event::RunOwned { .. } | Event::RunOutputs { .. } | Event::RollbackEnded { .. } => return None,
-        Event::RunStatusChanged { status, reason } => {
+        // It was said when the rollback began.
+        Event::RunStatusChanged { status: RunStatus::RollingBack, reason }
+            if view.rollback().is_some_and(|it| Some(it.began_at) == view.updated_at() && reason.as_ref() == Some(&it.reason)) =>
+        {
+            return None;
+        }
+        Event::RunStatusChanged { status, .. } => {
             let from = match (status, view.rollback()) {
                 (RunStatus::RolledBack, Some(rollback)) => Some(rollback.began_at),
                 _ => view.created_at(),
@@ -88,7 +94,7 @@ fn about_run(view: &RunView, event: &Event, style: &Style) -> Option<String> {
             let took = status.is_finished().then(|| from.zip(view.updated_at())).flatten();
             let took = took.map(|(from, to)| format!("in {}", text::duration(from, to)));
             let waits = (*status == RunStatus::Paused).then(|| view.winding_down(style)).flatten();
-            [took, reason.as_deref().map(text::clean), waits].into_iter().flatten().collect::<Vec<_>>().join(": ")
+            [took, view.why(), waits].into_iter().flatten().collect::<Vec<_>>().join(": ")
         }
         Event::RollbackBegan { scope, reason } => format!("takes back {}: {}", scope_in_words(scope), text::clean(reason)),
         Event::CancelBegan => "ends when what runs has finished".to_owned(),
@@ -188,6 +194,10 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
         Event::RevertActionStarted { attempt: 1, .. } => "its rollback action".to_owned(),
         Event::RevertActionStarted { attempt, .. } => format!("its rollback action, attempt {attempt}"),
         Event::RevertEnded { outcome, .. } => reason(failure_of(outcome)?),
+        // Why was just said.
+        Event::RevertRetryScheduled { until, failure, .. } if step.failure.as_deref() == Some(failure) => {
+            format!("tries again at {}", text::time(*until, style))
+        }
         Event::RevertRetryScheduled { until, failure, .. } => format!("tries again at {}: {}", text::time(*until, style), reason(failure)),
         Event::RevertFollowed { followed, .. } => match followed {
             Followed::Yes => return None,

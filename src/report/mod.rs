@@ -23,6 +23,7 @@ pub mod plain;
 pub mod playbook;
 pub mod preview;
 mod prose;
+mod rows;
 mod said;
 mod samples;
 mod section;

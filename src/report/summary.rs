@@ -1,8 +1,8 @@
 //! The end of a run: what was done, what failed, what is owed and how it is given back.
 
-use super::frame::{Live, rows};
 use super::outputs;
 use super::prose::fold;
+use super::rows::on_page;
 use super::said;
 use super::section::{self, section};
 use super::skipped;
@@ -18,10 +18,9 @@ const STEPS: usize = 60;
 pub fn summary(view: &RunView, style: &Style) -> String {
     let mut page = fold(&title(view, style), 0, style);
     page.push(String::new());
-    page.extend(rows(view, &Live::default(), style, STEPS).into_iter().map(|row| text::fit(&row, style.width)));
+    page.extend(on_page(view, style, STEPS));
     section::prose(&mut page, style, "Failed", section::failures(view, style));
     outputs::section(&mut page, view, style);
-    section::prose(&mut page, style, "Taken back", section::taken_back(view));
     section::prose(&mut page, style, "Notes", said::section(view));
     section::prose(&mut page, style, "Kept", section::kept(view));
     section::prose(&mut page, style, "Owed", section::owed(view, style));
@@ -73,8 +72,8 @@ pub(super) fn title(view: &RunView, style: &Style) -> String {
     if view.word() != view.status().as_str() {
         title.push_str(&format!(" ({}, but nobody works on it)", view.status()));
     }
-    if let Some(reason) = view.reason() {
-        title.push_str(&format!(": {}", text::clean(reason)));
+    if let Some(why) = view.why() {
+        title.push_str(&format!(": {why}"));
     }
     title
 }

@@ -2,11 +2,15 @@
 //!
 //! Must not: hide a status of the machine's; it is only told apart more finely.
 
+use super::text;
 use super::view::RunView;
-use crate::model::status::RunStatus;
+use crate::model::status::{RunStatus, StepStatus};
 
 /// With what the reason of a run begins that was refused when it was to start: the engine ends it before anything of it begins.
 const REFUSED: &str = "refused at the start: ";
+
+/// How many of the steps that hold a run up are named.
+const NAMED: usize = 3;
 
 /// The word, given whether a process works on the run, where that is known, and why the run stands where it does.
 pub fn status_word(status: RunStatus, owner_alive: Option<bool>, reason: Option<&str>) -> &'static str {
@@ -26,6 +30,25 @@ impl RunView {
     /// Where it stands, in a word: `interrupted` where it should be at work, and nobody works on it; `refused` where it was never begun.
     pub fn word(&self) -> &'static str {
         status_word(self.status, self.owner_alive, self.reason())
+    }
+
+    /// Why it stands there, for people. Of a stuck run that is what could not be taken back, whatever it was told last.
+    pub(super) fn why(&self) -> Option<String> {
+        let reason = self.reason().map(text::clean);
+        if self.status != RunStatus::Stuck {
+            return reason;
+        }
+        let held = self.kept().filter(|(_, kept)| kept.blocks).map(|(step, _)| step);
+        let left: Vec<_> = self.with_status(StepStatus::RollbackFailed).chain(held).map(|step| text::clean(step.path.as_str())).collect();
+        match left.as_slice() {
+            [] => reason,
+            [.., last] if left.len() <= NAMED => {
+                let before = left[..left.len() - 1].join(", ");
+                let names = if before.is_empty() { last.clone() } else { format!("{before} and {last}") };
+                Some(format!("{names} could not be taken back"))
+            }
+            _ => Some(format!("{} steps could not be taken back", left.len())),
+        }
     }
 
     /// Why it was refused at its start, before anything of it began.
@@ -52,6 +75,20 @@ mod tests {
         ] {
             assert_eq!(status_word(status, alive, reason), word);
         }
+    }
+
+    #[test]
+    fn a_stuck_run_says_what_is_stuck_and_not_what_it_was_told_last() {
+        let mut journal = Journal::new();
+        journal.scaled();
+        for step in ["scale", "warm_pool"] {
+            let failure = crate::model::outcome::Failure::permanent("somebody else changed it");
+            journal.add(crate::model::event::Event::StepRollbackFailed { step: step.into(), failure });
+        }
+        journal.status(RunStatus::Stuck, Some("scale was put back by hand, says ana"));
+        let view = journal.view(&pre_event());
+        assert_eq!(view.why().as_deref(), Some("scale and warm_pool could not be taken back"));
+        assert!(title(&view, &Style::plain(journal.now)).ends_with(": scale and warm_pool could not be taken back"));
     }
 
     #[test]
