@@ -204,6 +204,13 @@ fn what_another_run_has_locked() {
     let told = Told::of(&stage, stage.run(&["run", "scale"]), 6);
     assert!(told.err.contains("deployment/ticket-service in production is locked by "), "{}", told.err);
     assert!(told.err.contains(" hint: wait for its end, or start with `--wait`; `runsheet runs` shows what is open"), "{}", told.err);
+    // It is told apart from one that somebody cancelled.
+    let listed = stage.run(&["runs", "--playbook", "scale"]).code(0).stdout_has("  refused  ");
+    assert!(!listed.stdout.contains("cancelled"), "{listed}");
+    stage
+        .run(&["status", "scale"])
+        .code(0)
+        .stdout_has(" was refused at its start, and began nothing: deployment/ticket-service in production is locked");
     std::fs::write(stage.path("go"), "").unwrap();
     let _ = live.wait().code(0);
     assert_eq!(stage.effects_on("spec.replicas"), ["2→4"]);
