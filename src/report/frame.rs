@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::checking;
 use super::lines;
+use super::prose::wrapped;
 use super::rows::rows;
 use super::step_view::StepView;
 use super::style::{Role, Style, of_run, of_step};
@@ -93,11 +94,10 @@ fn header(view: &RunView, style: &Style) -> String {
     if let Some(environment) = view.environment() {
         line.push_str(&format!("  {}", style.paint(Role::Quiet, &format!("on {}", text::clean(environment)))));
     }
-    match (view.winding_down(style), view.why()) {
-        (Some(waits), _) => line.push_str(&format!("  {}", style.paint(Role::Attention, &waits))),
-        (None, Some(why)) => line.push_str(&format!("  {why}")),
-        (None, None) if view.is_cancelling() => line.push_str("  ends when what runs has finished"),
-        (None, None) => {}
+    match view.why() {
+        Some(why) => line.push_str(&format!("  {why}")),
+        None if view.is_cancelling() => line.push_str("  ends when what runs has finished"),
+        None => {}
     }
     line
 }
@@ -127,12 +127,15 @@ fn footer(view: &RunView, style: &Style) -> Vec<String> {
             line.push_str(&format!("  {}", style.paint(of_step(status).1, &format!("{} {status}", totals.of(status)))));
         }
     }
-    let mut lines = vec![line];
+    let mut lines: Vec<String> = Vec::new();
+    // How what still runs is ended now is read whole: whoever pressed Ctrl-C looks for it.
+    let waits = view.winding_down(style).map(|waits| wrapped(&waits, style.width, 2)).unwrap_or_default();
+    lines.extend(waits.iter().map(|line| style.paint(Role::Attention, line)));
+    lines.push(line);
     if let Some((first, more, next)) = view.most_pressing() {
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         let who = style.paint(Role::Attention, &format!("{} {}{more}", text::clean(first.step.as_str()), first.why));
-        lines.push(style.paint(Role::Command, &next.command));
-        lines.insert(1, who);
+        lines.extend([who, style.paint(Role::Command, &next.command)]);
     }
     if view.is_sandbox() {
         lines.push(style.paint(Role::Quiet, &super::sandbox_notice(view)));

@@ -240,6 +240,23 @@ fn locks_that_cannot_be_taken() {
 }
 
 #[test]
+fn a_sandbox_for_which_there_is_no_room() {
+    let scale = "playbook: scale\nsummary: s\nsteps:\n  - { id: grow, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }\n";
+    let stage = Stage::new().playbook("scale", scale);
+    std::fs::create_dir_all(stage.sandbox_folder().parent().unwrap()).unwrap();
+    std::fs::write(stage.sandbox_folder(), "a file").unwrap();
+    tells_of(
+        &stage,
+        &["run", "scale"],
+        1,
+        &[
+            "error: the sandbox could not make the folder ROOT/state/sandbox: ",
+            " hint: check the path and its permissions, or name another database with `--state`: the sandbox lies beside it",
+        ],
+    );
+}
+
+#[test]
 fn a_sandbox_that_is_damaged() {
     let scale = "playbook: scale\nsummary: s\nsteps:\n  - { id: grow, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }\n";
     let stage = Stage::new().playbook("scale", scale);
