@@ -76,4 +76,6 @@ mod json_tests;
 #[cfg(test)]
 mod pages_tests;
 #[cfg(test)]
+mod taken_back_tests;
+#[cfg(test)]
 mod view_tests;

@@ -143,3 +143,24 @@ fn a_run_whose_sandbox_is_gone_is_none_to_go_on_with() {
     stage.run(&["resume"]).code(4);
     stage.run(&["approve"]).code(0);
 }
+
+#[test]
+fn what_would_go_back_first_stands_first_and_what_that_does_is_said() {
+    let both = "\
+playbook: both
+summary: Two changes
+steps:
+  - { id: mode, uses: k8s.set_env, with: { workload: deployment/ticket-service, env: { MODE: event } } }
+  - { id: grow, needs: [mode], uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }
+";
+    let stage = Stage::new().playbook("both", both).sandbox(50);
+    stage.run(&["run", "both"]).code(0);
+    let asked = stage.run(&["rollback"]).code(2);
+    let at = |words: &str| asked.stderr.find(words).unwrap_or_else(|| panic!("{words}: {asked}"));
+    assert!(at("replicas 4 → 2") < at("MODE event → nothing"), "{asked}");
+    assert!(
+        at("MODE event") < at("Notes:\n  mode: it changes the pods' template: every pod of deployment/ticket-service is restarted"),
+        "{asked}"
+    );
+    stage.run(&["rollback", "--yes"]).code(0);
+}
