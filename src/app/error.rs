@@ -226,6 +226,9 @@ impl AppError {
             Self::UnknownPlugin { known, .. } => format!("there are: {}", known.join(", ")),
             Self::Secrets(_) => "a secret's value is never stored: it has to be there again for `runsheet resume`".to_owned(),
             Self::Identity(error) => error.hint(),
+            Self::Sandbox(SandboxError::Io { .. }) => {
+                "check the path and its permissions, or name another database with `--state`: the sandbox lies beside it".to_owned()
+            }
             Self::Sandbox(_) => "`runsheet sandbox status` tells how it is; `runsheet sandbox reset` makes a new one".to_owned(),
             Self::Owned(error) => match error {
                 OwnershipError::Owned { run, .. } => format!(

@@ -26,6 +26,7 @@ mod possible;
 mod prepare;
 mod runs;
 pub mod sandbox;
+mod sandbox_shell;
 mod step_files;
 mod target;
 

@@ -38,6 +38,9 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let app = cx.app()?;
     let run = select::open_one(&app, args.run.as_deref())?;
     let view = cx.view(&app, run)?;
+    if !view.status().is_finished() {
+        select::refuse_gone(&app, run)?;
+    }
     let asked = if args.rollback {
         preview(cx, &view, &[]);
         say_target(cx, &view);

@@ -60,6 +60,7 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
             Failure::new(exit_code::STUCK, what).hint(format!("`runsheet status {}` shows what is left, and what to type", run.short()))
         );
     }
+    select::refuse_gone(&app, run)?;
     say_target(cx, &view);
     if args.detach {
         return detach(cx, &app, run, view.playbook());

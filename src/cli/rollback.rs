@@ -91,10 +91,16 @@ pub fn preview(cx: &Context, view: &RunView, only: &[String]) {
     } else {
         let title = format!("Run {} of {} would put back:", view.run().short(), view.playbook());
         cx.output.note(&style.paint(Role::Strong, &title));
-        owed.iter().take(LISTED).for_each(|owed| cx.output.note(&format!("  {}", owed.in_words())));
+        // What was changed last goes back first.
+        owed.iter().rev().take(LISTED).for_each(|owed| cx.output.note(&format!("  {}", owed.in_words())));
         if owed.len() > LISTED {
             cx.output.note(&format!("  … {} more", owed.len() - LISTED));
         }
+    }
+    let notes: Vec<_> = view.notes().filter(|(step, _)| within(&step.path)).collect();
+    if !notes.is_empty() {
+        cx.output.note(&style.paint(Role::Strong, "Notes:"));
+        notes.iter().take(LISTED).for_each(|(step, says)| cx.output.note(&format!("  {}: {says}", step.path)));
     }
     let lasting: Vec<_> = view.lasting().filter(|(step, _)| within(&step.path)).collect();
     if !lasting.is_empty() {

@@ -50,20 +50,24 @@ pub fn run(cx: &Context, args: Args) -> Result<u8, Failure> {
     let filter = Filter { open: args.open, playbook: args.playbook, ..Filter::default() };
     let listed = app.runs(args.limit, &filter)?;
     let mut gone = Vec::new();
-    for run in listed.runs.iter().filter(|run| run.owed > 0) {
+    for run in listed.runs.iter().filter(|run| run.owed > 0 || !run.status.is_finished()) {
         if app.sandbox_is_gone(run)? {
             gone.push(run);
         }
     }
+    let is_gone = |run: &RunSummary| gone.iter().any(|gone| gone.run == run.run);
     // Nothing that is gone is owed.
-    let owed = |run: &RunSummary| if gone.iter().any(|gone| gone.run == run.run) { 0 } else { run.owed };
+    let owed = |run: &RunSummary| if is_gone(run) { 0 } else { run.owed };
     if cx.output.is_text() {
         let filtered = filter.open || filter.playbook.is_some();
         if listed.runs.is_empty() && filtered && !app.runs(1, &Filter::default())?.runs.is_empty() {
             cx.output.page("No such runs. All of them: runsheet runs");
         } else {
-            let rows =
-                listed.runs.iter().map(|run| Ok(row(run, owed(run), alive(&app, run)?))).collect::<Result<Vec<RunRow>, Failure>>()?;
+            let rows = listed
+                .runs
+                .iter()
+                .map(|run| Ok(row(run, owed(run), is_gone(run), alive(&app, run)?)))
+                .collect::<Result<Vec<RunRow>, Failure>>()?;
             cx.output.page(&runs_table(&rows, &cx.output.out));
         }
     } else {
@@ -91,12 +95,13 @@ fn alive(app: &App, run: &RunSummary) -> Result<Option<bool>, Failure> {
     }
 }
 
-fn row(run: &RunSummary, owed: u64, alive: Option<bool>) -> RunRow {
+fn row(run: &RunSummary, owed: u64, gone: bool, alive: Option<bool>) -> RunRow {
     RunRow {
         id: run.run,
         playbook: run.playbook.clone(),
-        environment: run.environment.clone(),
+        environment: run.environment.as_ref().map(|name| if gone { format!("{name} (gone)") } else { name.clone() }),
         status: run.status,
+        reason: run.reason.clone(),
         started: run.created_at,
         updated: run.updated_at,
         alive,

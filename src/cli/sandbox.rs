@@ -81,6 +81,8 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = AccountName::Admin)]
         account: AccountName,
     },
+    /// Print what leads this shell's psql, curl, redis-cli and aws to it: `eval "$(runsheet sandbox shell)"`
+    Shell,
     /// Serve it in this process
     #[command(hide = true)]
     Serve {
@@ -218,6 +220,10 @@ pub fn run(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Kubeconfig { account } => {
             let found = cx.app()?.sandbox_kubeconfig(account.into())?;
             say(cx, found.yaml().trim_end(), || found.json());
+        }
+        Command::Shell => {
+            let shell = cx.app()?.sandbox_shell()?;
+            say(cx, &shell, || json!({ "shell": shell }));
         }
         Command::Effects => effects(cx, &cx.app()?)?,
         Command::Fault(command) => fault(cx, &cx.app()?, command)?,

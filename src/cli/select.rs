@@ -3,12 +3,15 @@
 //! Invariant: what acts on a run never guesses between several.
 
 use super::context::Context;
+use super::exit_code;
 use super::failure::Failure;
 use crate::app::{App, Filter, Owner, RunSummary};
 use crate::model::id::RunId;
 use crate::model::status::RunStatus;
 use crate::report::RunView;
 
+/// What there is to do about a run whose sandbox is gone.
+const NOTHING_LEFT: &str = "it was reset, and what was done in it went with it: nothing can go on, and nothing is owed";
 /// How many runs a message names.
 const NAMED: usize = 10;
 /// Of how many ended runs, the latest, it is looked up whether a rollback action of theirs would give something back.
@@ -50,9 +53,34 @@ pub fn open_one(app: &App, text: Option<&str>) -> Result<RunId, Failure> {
     }
     match open(app)?.as_slice() {
         [only] => Ok(only.run),
-        [] => Err(Failure::usage("no run is open").hint("`runsheet runs` lists all; `runsheet run PLAYBOOK` starts one")),
+        [] => Err(none_open(&of_gone_sandboxes(app)?)),
         several => Err(which(several, OPEN)),
     }
+}
+
+/// Refuses a run whose sandbox is gone: with it nothing can go on.
+///
+/// # Errors
+/// When it is such a one, or the store cannot be read.
+pub fn refuse_gone(app: &App, run: RunId) -> Result<(), Failure> {
+    let found = app.runs(1, &Filter { run: Some(run), ..Filter::default() })?.runs;
+    match found.first() {
+        Some(found) if app.sandbox_is_gone(found)? => {
+            let what = format!("the sandbox that run {} of {} acted on is gone", run.short(), found.playbook);
+            Err(Failure::new(exit_code::REFUSED, what).hint(NOTHING_LEFT))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// That no run is open with which anything can go on.
+fn none_open(gone: &[RunSummary]) -> Failure {
+    let what = match gone {
+        [] => return Failure::usage("no run is open").hint("`runsheet runs` lists all; `runsheet run PLAYBOOK` starts one"),
+        [_] => "no run is open but one whose sandbox is gone".to_owned(),
+        several => format!("no run is open but {} whose sandbox is gone", several.len()),
+    };
+    Failure::usage(what).hint(NOTHING_LEFT)
 }
 
 /// The run that is named, or the only open one, or the latest where none is open: for what may act on an ended run too.
@@ -117,12 +145,19 @@ fn changed_at(view: &RunView) -> Option<jiff::Timestamp> {
     steps.filter_map(|step| view.step(step.as_str()).and_then(|step| step.ended_at.or(step.started_at))).max()
 }
 
-/// The open runs, the latest first.
+/// The open runs, the latest first, without those whose sandbox is gone: with them nothing can go on.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn open(app: &App) -> Result<Vec<RunSummary>, Failure> {
-    Ok(app.runs(u32::MAX, &Filter { open: true, ..Filter::default() })?.runs)
+    Ok(app.without_gone(app.runs(u32::MAX, &Filter { open: true, ..Filter::default() })?.runs)?)
+}
+
+/// The open runs whose sandbox is gone.
+fn of_gone_sandboxes(app: &App) -> Result<Vec<RunSummary>, Failure> {
+    let all = app.runs(u32::MAX, &Filter { open: true, ..Filter::default() })?.runs;
+    let there = app.without_gone(all.clone())?;
+    Ok(all.into_iter().filter(|run| there.iter().all(|there| there.run != run.run)).collect())
 }
 
 /// What several runs have in common, where one of them is to be named.

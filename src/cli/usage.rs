@@ -16,7 +16,8 @@ pub fn failure(error: &clap::Error) -> Option<Failure> {
     for line in text.lines() {
         let trimmed = line.trim();
         if let Some(tip) = trimmed.strip_prefix("tip: ") {
-            hints.push(tip.to_owned());
+            // No argument of ours begins with a dash.
+            hints.extend((!tip.contains(" as a value, use '-- ")).then(|| tip.to_owned()));
             told = false;
         } else if let Some(usage) = trimmed.strip_prefix("Usage: ") {
             hints.push(format!("usage: {usage}"));
@@ -27,12 +28,50 @@ pub fn failure(error: &clap::Error) -> Option<Failure> {
             what.push(line);
         }
     }
+    if let Some(meant) = meant(error) {
+        // What is meant is known better than by the spelling.
+        hints.retain(|hint| hint.starts_with("usage: "));
+        hints.insert(0, meant);
+    }
     let command = match error.get(ContextKind::Usage) {
         Some(ContextValue::StyledStr(usage)) => command_of(&usage.to_string()),
         _ => None,
     };
     hints.push(format!("`{} --help` tells more", command.unwrap_or_else(|| "runsheet".to_owned())));
     Some(Failure::usage(what.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")).hint(hints.join("\n")))
+}
+
+/// What somebody means who comes from another tool, or who gives a parameter as others do.
+fn meant(error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
+        _ => None,
+    };
+    let given = text(ContextKind::InvalidArg).or_else(|| text(ContextKind::InvalidSubcommand))?;
+    let beforehand = "outside the sandbox `runsheet run` shows what it will do, and asks, before anything is done;\n\
+                      `runsheet show PLAYBOOK --commands` prints each of its commands, and does nothing";
+    let of_playbook = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string().contains("<PLAYBOOK>"),
+        _ => false,
+    };
+    Some(match (error.kind(), given) {
+        (ErrorKind::UnknownArgument, "--json") => "`-o json` prints one JSON document".to_owned(),
+        (ErrorKind::UnknownArgument, "--dry-run" | "-n" | "--plan" | "--check" | "--preview") => beforehand.to_owned(),
+        (ErrorKind::InvalidSubcommand, "plan" | "preview" | "dry-run") => beforehand.to_owned(),
+        (ErrorKind::InvalidSubcommand, "start" | "exec" | "execute") => "`runsheet run PLAYBOOK` starts a run".to_owned(),
+        (ErrorKind::InvalidSubcommand, "stop" | "kill" | "abort") => {
+            "Ctrl-C pauses a run; `runsheet cancel` ends one, `runsheet rollback` takes one back".to_owned()
+        }
+        (ErrorKind::InvalidSubcommand, "undo" | "revert") => "`runsheet rollback` takes back what a run did".to_owned(),
+        (ErrorKind::MissingRequiredArgument, "<PLAYBOOK>") => "`runsheet list` lists them".to_owned(),
+        (ErrorKind::UnknownArgument, given) if of_playbook && (given.starts_with("--") || given.contains('=')) => {
+            let param = given.trim_start_matches('-');
+            let param = if param.contains('=') { param.to_owned() } else { format!("{param}=VALUE") };
+            format!("a parameter of the playbook is given with `-p {param}`")
+        }
+        _ => return None,
+    })
 }
 
 /// Without the parser's own last line that points at the help: the hint does.
@@ -74,6 +113,25 @@ mod tests {
         let failure = of(&["run", "x", "-p", "level"]).unwrap();
         assert!(failure.what.ends_with("write it as NAME=VALUE"), "{}", failure.what);
         assert_eq!(failure.code, 2);
+    }
+
+    #[test]
+    fn what_other_tools_call_it_is_answered_with_how_it_is_done_here() {
+        for (args, hint) in [
+            (&["status", "--json"][..], "`-o json`"),
+            (&["run", "x", "--dry-run"], "shows what it will do"),
+            (&["plan", "x"], "shows what it will do"),
+            (&["undo"], "`runsheet rollback`"),
+            (&["run", "x", "--replicas=8"], "`-p replicas=VALUE`"),
+            (&["run", "x", "--replicas", "8"], "`-p replicas=VALUE`"),
+            (&["run", "x", "replicas=8"], "`-p replicas=8`"),
+            (&["run"], "`runsheet list`"),
+        ] {
+            let hints = of(args).unwrap().hint.unwrap();
+            assert!(hints.contains(hint), "{args:?}: {hints}");
+            assert!(!hints.contains("as a value") && !hints.contains("plugin"), "{args:?}: {hints}");
+        }
+        assert!(!of(&["status", "--foo"]).unwrap().hint.unwrap().contains("as a value"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::change::ObjectRef;
+use super::duration::Span;
 use super::id::StepPath;
 use super::step::Effect;
 
@@ -144,6 +145,13 @@ pub enum PreviewWait {
     Condition {
         /// The expression.
         that: String,
+    },
+    /// A check that must hold for a time.
+    Check {
+        /// The expression.
+        that: String,
+        /// For how long.
+        hold: Span,
     },
 }
 

@@ -4,17 +4,32 @@
 
 use crate::model::by_hand::quoted;
 use crate::model::environment::{ClusterAccount, KubernetesTarget, SANDBOX};
-use crate::model::sheet::{HandCluster, HandStep, Sheet};
+use crate::model::sheet::{HandCluster, Sheet};
 
-/// Says so in a sheet that has anything for `kubectl`. `kubernetes` is what the environment's file says, where one is named.
+/// The programs that the sandbox's functions lead there.
+const LED: [&str; 4] = ["psql ", "curl ", "redis-cli ", "aws "];
+/// What makes them known to a shell.
+const SHELL: &str = r#"eval "$(runsheet sandbox shell)""#;
+
+/// Says so in a sheet that has anything for `kubectl`, and in the sandbox for other programs too. `kubernetes` is what the environment's file says, where
+/// one is named.
 pub fn lead_to_cluster(sheet: &mut Sheet, kubernetes: Option<&KubernetesTarget>) {
-    let lines = |step: &HandStep| {
-        let checks = step.before.iter().chain(&step.after).flat_map(|check| &check.look);
-        step.look.iter().chain(&step.act).chain(&step.undo).chain(checks).any(|line| line.contains("kubectl"))
+    let uses = |program: &str| {
+        sheet.steps.iter().any(|step| {
+            let checks = step.before.iter().chain(&step.after).flat_map(|check| &check.look);
+            step.look.iter().chain(&step.act).chain(&step.undo).chain(checks).any(|line| line.contains(program))
+        })
     };
-    if sheet.steps.iter().any(lines) {
-        sheet.cluster = Some(cluster(sheet.environment.as_deref(), kubernetes));
+    let led = sheet.environment.as_deref() == Some(SANDBOX) && LED.iter().any(|program| uses(program));
+    let mut found = uses("kubectl").then(|| cluster(sheet.environment.as_deref(), kubernetes));
+    if led {
+        let must = "without this every command would go to a real system of that name, or to none".to_owned();
+        let cluster = found.get_or_insert_with(|| HandCluster { lines: Vec::new(), must });
+        cluster.lines.insert(0, SHELL.to_owned());
+        // The shell has the sandbox's token by that.
+        sheet.variables.retain(|variable| variable.name != "SERVICE_TOKEN");
     }
+    sheet.cluster = found;
 }
 
 fn cluster(environment: Option<&str>, kubernetes: Option<&KubernetesTarget>) -> HandCluster {
@@ -49,6 +64,7 @@ fn cluster(environment: Option<&str>, kubernetes: Option<&KubernetesTarget>) -> 
 mod tests {
     use super::*;
     use crate::model::duration::Span;
+    use crate::model::sheet::{HandStep, Variable};
 
     fn on(account: ClusterAccount) -> KubernetesTarget {
         KubernetesTarget {
@@ -101,5 +117,14 @@ mod tests {
         sheet.steps[0].undo = vec!["kubectl get pods".to_owned()];
         lead_to_cluster(&mut sheet, None);
         assert!(sheet.cluster.is_some());
+        // In the sandbox, other programs are led there as well; nowhere else.
+        sheet.steps[0].undo = vec!["aws elasticache describe-replication-groups".to_owned()];
+        lead_to_cluster(&mut sheet, None);
+        assert_eq!(sheet.cluster, None);
+        sheet.environment = Some(SANDBOX.to_owned());
+        sheet.variables = vec![Variable { name: "SERVICE_TOKEN".to_owned(), from: "secret service_token".to_owned() }];
+        lead_to_cluster(&mut sheet, None);
+        assert_eq!(sheet.cluster.unwrap().lines, [SHELL]);
+        assert!(sheet.variables.is_empty());
     }
 }

@@ -79,7 +79,11 @@ pub(super) fn remarks(scope: &Scope, step: &Step) -> Vec<String> {
         remarks.push("always, however the steps before it ended".to_owned());
     }
     if let Some(when) = &step.when {
-        remarks.push(format!("only when {}", condition(scope, when)));
+        match condition(scope, when).as_str() {
+            "true" => {}
+            "false" => remarks.push("leave this step out: with these values its `when` is false".to_owned()),
+            when => remarks.push(format!("only when {when}")),
+        }
     }
     if let Some(at) = &step.at {
         remarks.push(format!("not before {}", written(scope, &at.time)));

@@ -11,6 +11,7 @@ mod known;
 mod permissions;
 mod preview;
 mod preview_step;
+mod waits;
 
 #[cfg(test)]
 mod by_hand_tests;

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::known::{Found, Item, Known, Partial};
 use super::permissions::NeedsAsked;
-use super::preview_step::{act, add_waits, begin, gate, of_alert, undo};
+use super::preview_step::{act, begin, of_alert, undo};
+use super::waits::{add_waits, gate};
 use crate::expr::{Expression, Root};
 use crate::machine;
 use crate::model::catalogue::Catalogue;

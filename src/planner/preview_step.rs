@@ -8,8 +8,8 @@ use super::known::{Found, Known, marker};
 use crate::model::catalogue::ActionEntry;
 use crate::model::id::StepPath;
 use crate::model::monitor::Alert;
-use crate::model::preview::{Foreseen, PreviewStep, PreviewWait, Starts, Undo};
-use crate::model::step::{Effect, Gate, OnFailure, Rollback, SecretInput, Step, Uses, Wait};
+use crate::model::preview::{Foreseen, PreviewStep, Starts, Undo};
+use crate::model::step::{Effect, OnFailure, Rollback, SecretInput, Step, Uses};
 use crate::model::template::Template;
 use crate::ports::action::touched;
 
@@ -40,36 +40,14 @@ pub(super) fn begin(step: &Step, path: StepPath, (depth, optional): (usize, bool
     }
 }
 
-fn foreseen(known: &Known<'_>, template: &Template) -> Foreseen {
+/// A value, as far as it is known.
+pub(super) fn foreseen(known: &Known<'_>, template: &Template) -> Foreseen {
     match known.find(template) {
         Ok(Found::Value(value)) => Foreseen::Known(value),
         Ok(Found::Later(on)) => Foreseen::Later(on),
         // What it says when it comes to that.
         Err(why) => Foreseen::Later(why),
     }
-}
-
-/// Adds what it waits for.
-pub(super) fn add_waits(shown: &mut PreviewStep, step: &Step, known: &Known<'_>) {
-    shown.waits.extend(step.at.as_ref().map(|at| PreviewWait::Time { until: foreseen(known, &at.time) }));
-    shown.waits.extend(step.approve.as_deref().map(|of| gate(of, known)));
-    shown.waits.extend(match &step.uses {
-        Uses::Approve(of) => Some(gate(of, known)),
-        Uses::Wait(Wait::Duration(time) | Wait::Until(time)) => Some(PreviewWait::Time { until: foreseen(known, time) }),
-        Uses::Wait(Wait::That(condition)) => Some(PreviewWait::Condition { that: condition.that.text.clone() }),
-        Uses::Monitor(monitor) => match (&monitor.until, &monitor.duration, &monitor.that) {
-            (Some(time), _, _) | (None, Some(time), _) => Some(PreviewWait::Time { until: foreseen(known, time) }),
-            (None, None, Some(that)) => Some(PreviewWait::Condition { that: that.text.clone() }),
-            (None, None, None) => None,
-        },
-        Uses::Action { .. } | Uses::Playbook { .. } => None,
-    });
-}
-
-/// A gate, as it would be shown.
-pub(super) fn gate(of: &Gate, known: &Known<'_>) -> PreviewWait {
-    let message = of.message.as_ref().map(|message| foreseen(known, message));
-    PreviewWait::Gate { count: of.count, by: of.by.clone(), message }
 }
 
 /// What an alert does, in one line.

@@ -11,6 +11,7 @@ use crate::model::by_hand::nothing_by_hand;
 use crate::model::catalogue::{ActionEntry, Catalogue, OutputField, touches_nothing};
 use crate::model::change::ObjectRef;
 use crate::model::definition::Definition;
+use crate::model::duration::Span;
 use crate::model::id::ContentHash;
 use crate::model::playbook::Playbook;
 use crate::model::preview::{Foreseen, Preview, PreviewStep, PreviewWait, Starts, Undo};
@@ -221,7 +222,11 @@ steps:
     approve: { count: 2, by: [lead, deputy], message: 'Go to ${{ target.capacity.high }}?' }
     with: { to: shop, token: '${{ secrets.token }}' }
   - { id: pause, uses: wait, with: { duration: 10m } }
-  - { id: kept, uses: k8s.scale, rollback: none, with: { workload: deployment/shop, replicas: 1 } }
+  - id: kept
+    uses: k8s.scale
+    rollback: none
+    with: { workload: deployment/shop, replicas: 1 }
+    check: { after: [{ that: '${{ result.ready > 0 }}', within: 5m }, { that: '${{ result.ready > 1 }}', within: 5m, for: 30s }] }
 ",
     );
     assert_eq!(steps[0].waits[0], PreviewWait::Time { until: Foreseen::Known(json!("2026-11-27T18:00:00+01:00")) });
@@ -232,6 +237,7 @@ steps:
     assert_eq!(steps[1].waits, [PreviewWait::Time { until: Foreseen::Known(json!("10m")) }]);
     assert_eq!((steps[1].uses.as_str(), steps[1].effect), ("wait", None));
     assert_eq!(steps[2].undo, Undo::Kept { why: "the playbook says `rollback: none`".to_owned() });
+    assert_eq!(steps[2].waits, [PreviewWait::Check { that: "result.ready > 1".to_owned(), hold: Span::seconds(30) }]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::diagnostics::did_you_mean;
 use super::graph::Graph;
 use super::header::Named;
-use super::reader::Reader;
+use super::reader::{Reader, is_name};
 use super::source::Span;
 use super::step::Drafted;
 use super::template::{Occurrence, SECRET};
@@ -95,6 +95,7 @@ pub(super) fn check(reader: &mut Reader<'_>, declared: &Declared<'_>) -> Vec<Out
         }
     }
     reader.occurrences = occurrences;
+    only_the_id(reader, &ids);
     check_steps(reader, declared.steps, &graph, uses)
 }
 
@@ -102,11 +103,41 @@ fn check_needs(reader: &mut Reader<'_>, steps: &[Drafted], ids: &HashMap<&str, u
     for drafted in steps {
         for (need, span) in drafted.step.needs.iter().zip(&drafted.needs) {
             if !ids.contains_key(need.step.as_str()) {
-                let hint = did_you_mean(&need.step, ids.keys().copied()).unwrap_or_else(|| "steps are named by their `id`".to_owned());
-                reader.problems.hint("unknown-step", *span, format!("there is no step `{}`", need.step), hint);
+                unknown_step(reader, steps, ids, &need.step, *span);
             }
         }
     }
+}
+
+/// That there is no such step. Where a step's own id cannot be read, that one may be meant, and that it cannot be read is told: only what is near to
+/// another's id is a mistake of its own.
+fn unknown_step(reader: &mut Reader<'_>, steps: &[Drafted], ids: &HashMap<&str, usize>, id: &str, span: Span) {
+    let near = did_you_mean(id, ids.keys().copied());
+    if near.is_none() && steps.iter().any(|drafted| drafted.step.id.is_empty()) {
+        return;
+    }
+    let hint = near.unwrap_or_else(|| "steps are named by their `id`".to_owned());
+    reader.problems.hint("unknown-step", span, format!("there is no step `{id}`"), hint);
+}
+
+/// Takes back what was found in expressions about a step whose id is no name, `steps.scale-up.outputs`: that the id is none is told, and mended first.
+fn only_the_id(reader: &mut Reader<'_>, ids: &HashMap<&str, usize>) {
+    let wrong: Vec<String> = ids.keys().filter(|id| !is_name(id, '_')).map(|id| format!("steps.{id}")).collect();
+    if wrong.is_empty() {
+        return;
+    }
+    let file = reader.file;
+    reader.problems.forget(|code, line, column| {
+        let at = column.saturating_sub(1) as usize;
+        let within = |wanted: &String| {
+            let text = file.line(line);
+            text.match_indices(wanted.as_str()).any(|(byte, _)| {
+                let from = text[..byte].chars().count();
+                (from..from + wanted.chars().count()).contains(&at)
+            })
+        };
+        matches!(code, "expression" | "unknown-step") && wrong.iter().any(within)
+    });
 }
 
 fn show_cycle(reader: &mut Reader<'_>, steps: &[Drafted], cycle: &[usize]) {
@@ -145,7 +176,8 @@ fn check_use(
     };
     match one.root {
         Root::Params => {
-            if let Some(name) = first.filter(|name| !declared.params.iter().any(|param| param.name == *name)) {
+            let there = |name: &str| declared.params.iter().any(|param| param.name == name) || reader.misdeclared.contains(name);
+            if let Some(name) = first.filter(|name| !there(name)) {
                 unknown(reader, span, "parameter", name, declared.params.iter().map(|param| param.name.as_str()), "`params:`");
             }
         }
@@ -174,10 +206,7 @@ fn check_use(
                 return out_of_place(reader, "it is worked out before any step has run");
             }
             let Some(id) = first else { return };
-            let Some(step) = ids.get(id).copied() else {
-                let hint = did_you_mean(id, ids.keys().copied()).unwrap_or_else(|| "steps are named by their `id`".to_owned());
-                return reader.problems.hint("unknown-step", span, format!("there is no step `{id}`"), hint);
-            };
+            let Some(step) = ids.get(id).copied() else { return unknown_step(reader, declared.steps, ids, id, span) };
             if let Some(key) = one.keys.get(1).filter(|key| !["status", "outputs"].contains(&key.as_str())) {
                 let named = declared.steps[step].outputs.as_ref().is_some_and(|outputs| outputs.contains(key));
                 let hint = if named {

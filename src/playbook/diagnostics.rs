@@ -146,6 +146,11 @@ impl<'f> Problems<'f> {
         });
     }
 
+    /// Forgets the problems of which this holds, by code, line and column: they only follow from another.
+    pub(super) fn forget(&mut self, follows: impl Fn(&str, u32, u32) -> bool) {
+        self.found.retain(|problem| !follows(problem.code, problem.line, problem.column));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

@@ -30,6 +30,7 @@ impl Reader<'_> {
         for (key, value) in self.entries(node, "`params`") {
             self.id(&key.name, key.span, "the name of a parameter");
             if self.map(value, "a parameter", &["type", "format", "enum", "minimum", "maximum", "default", "help"]).is_none() {
+                self.misdeclared.insert(key.name.clone());
                 continue;
             }
             let kinds: Vec<(&str, ParamType)> = ParamType::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
@@ -45,7 +46,10 @@ impl Reader<'_> {
                     None
                 }
             };
-            let Some(kind) = kind else { continue };
+            let Some(kind) = kind else {
+                self.misdeclared.insert(key.name.clone());
+                continue;
+            };
             let formats: Vec<(&str, ParamFormat)> = ParamFormat::ALL.iter().map(|format| (format.as_str(), *format)).collect();
             let format = value.get("format").and_then(|at| {
                 if kind != ParamType::String {

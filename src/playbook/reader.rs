@@ -2,7 +2,7 @@
 //!
 //! Must not stop at the first mistake. Invariant: what cannot be read leaves a problem behind, so that a default in its place is never used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -24,6 +24,8 @@ pub(super) struct Reader<'f> {
     pub(super) occurrences: Vec<Occurrence>,
     /// Whether anything needs a target.
     pub(super) needs_target: bool,
+    /// Parameters that are declared wrongly: they are there all the same.
+    pub(super) misdeclared: BTreeSet<String>,
     /// Schemas of inputs, compiled when first needed.
     pub(super) validators: HashMap<String, Option<Arc<jsonschema::Validator>>>,
 }
@@ -31,7 +33,15 @@ pub(super) struct Reader<'f> {
 impl<'f> Reader<'f> {
     pub(super) fn new(file: &'f File, catalogue: &'f Catalogue) -> Self {
         let problems = Problems::new(file);
-        Self { file, catalogue, problems, occurrences: Vec::new(), needs_target: false, validators: HashMap::new() }
+        Self {
+            file,
+            catalogue,
+            problems,
+            occurrences: Vec::new(),
+            needs_target: false,
+            misdeclared: BTreeSet::new(),
+            validators: HashMap::new(),
+        }
     }
 
     /// The entries of a map whose keys are all known.

@@ -166,7 +166,7 @@ impl StepView {
             Event::WaitOver { .. } => self.waiting = None,
             Event::StepStarted { occurrence, intent, .. } => {
                 self.occurrence = *occurrence;
-                self.checks_passed = 0;
+                (self.checks_passed, self.checking) = (0, false);
                 self.started_at = Some(at);
                 self.ended_at = None;
                 self.waiting = None;
@@ -179,12 +179,12 @@ impl StepView {
             }
             Event::AttemptStarted { attempt, intent, .. } => {
                 self.attempt = *attempt;
-                self.checks_passed = 0;
+                (self.checks_passed, self.checking) = (0, false);
                 self.retry = None;
                 self.intend(intent, record.seq);
             }
             Event::AttemptEnded { outcome, .. } => match outcome {
-                Applied::Applied { .. } => self.effect = EffectState::Applied,
+                Applied::Applied { .. } => (self.effect, self.checking) = (EffectState::Applied, true),
                 Applied::NotApplied { .. } => self.effect = EffectState::None,
                 Applied::FailedWithEffect { failure, .. } | Applied::Unknown { failure } => {
                     self.effect = EffectState::Maybe;
@@ -192,7 +192,7 @@ impl StepView {
                 }
             },
             Event::Verified { verdict, .. } => match verdict {
-                Verdict::Present { .. } => self.effect = EffectState::Applied,
+                Verdict::Present { .. } => (self.effect, self.checking) = (EffectState::Applied, true),
                 Verdict::Absent => self.effect = EffectState::None,
                 Verdict::InProgress { .. } | Verdict::CannotTell { .. } => {}
             },

@@ -5,11 +5,15 @@
 
 use std::collections::HashMap;
 
-use super::lines::{self, STATUS_WIDTH};
+use super::checking;
+use super::lines;
+use super::prose::wrapped;
+use super::rows::rows;
 use super::step_view::StepView;
 use super::style::{Role, Style, of_run, of_step};
 use super::text;
 use super::view::RunView;
+use crate::model::change::Swap;
 use crate::model::event::Waiting;
 use crate::model::id::StepPath;
 use crate::model::status::{RunStatus, StepStatus};
@@ -17,10 +21,10 @@ use crate::model::status::{RunStatus, StepStatus};
 /// The longest line of output that is kept, in characters.
 const LINE_LIMIT: usize = 500;
 /// Columns of a duration (`12m 03s`) and of an attempt (`2/3`).
-const DURATION_WIDTH: usize = 7;
-const ATTEMPT_WIDTH: usize = 5;
+pub(super) const DURATION_WIDTH: usize = 7;
+pub(super) const ATTEMPT_WIDTH: usize = 5;
 /// Below this width a row ends with its duration.
-const DETAIL_LEAST: usize = 60;
+pub(super) const DETAIL_LEAST: usize = 60;
 /// Columns of the bar of a part.
 const PART_WIDTH: usize = 10;
 
@@ -31,7 +35,7 @@ pub struct Live {
 }
 
 #[derive(Clone, Debug, Default)]
-struct LiveStep {
+pub(super) struct LiveStep {
     line: Option<String>,
     part: Option<(u64, u64, String)>,
 }
@@ -48,6 +52,10 @@ impl Live {
     /// A step is so far.
     pub fn part(&mut self, step: &StepPath, done: u64, total: u64, what: &str) {
         self.steps.entry(step.clone()).or_default().part = Some((done, total, text::clean(what).chars().take(LINE_LIMIT).collect()));
+    }
+
+    pub(super) fn of(&self, step: &StepView) -> Option<&LiveStep> {
+        self.steps.get(&step.path)
     }
 
     /// A step ended: its last line is of no interest any more.
@@ -86,11 +94,10 @@ fn header(view: &RunView, style: &Style) -> String {
     if let Some(environment) = view.environment() {
         line.push_str(&format!("  {}", style.paint(Role::Quiet, &format!("on {}", text::clean(environment)))));
     }
-    match (view.winding_down(style), view.reason()) {
-        (Some(waits), _) => line.push_str(&format!("  {}", style.paint(Role::Attention, &waits))),
-        (None, Some(reason)) => line.push_str(&format!("  {}", text::clean(reason))),
-        (None, None) if view.is_cancelling() => line.push_str("  ends when what runs has finished"),
-        (None, None) => {}
+    match view.why() {
+        Some(why) => line.push_str(&format!("  {why}")),
+        None if view.is_cancelling() => line.push_str("  ends when what runs has finished"),
+        None => {}
     }
     line
 }
@@ -120,12 +127,15 @@ fn footer(view: &RunView, style: &Style) -> Vec<String> {
             line.push_str(&format!("  {}", style.paint(of_step(status).1, &format!("{} {status}", totals.of(status)))));
         }
     }
-    let mut lines = vec![line];
+    let mut lines: Vec<String> = Vec::new();
+    // How what still runs is ended now is read whole: whoever pressed Ctrl-C looks for it.
+    let waits = view.winding_down(style).map(|waits| wrapped(&waits, style.width, 2)).unwrap_or_default();
+    lines.extend(waits.iter().map(|line| style.paint(Role::Attention, line)));
+    lines.push(line);
     if let Some((first, more, next)) = view.most_pressing() {
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         let who = style.paint(Role::Attention, &format!("{} {}{more}", text::clean(first.step.as_str()), first.why));
-        lines.push(style.paint(Role::Command, &next.command));
-        lines.insert(1, who);
+        lines.extend([who, style.paint(Role::Command, &next.command)]);
     }
     if view.is_sandbox() {
         lines.push(style.paint(Role::Quiet, &super::sandbox_notice(view)));
@@ -133,28 +143,8 @@ fn footer(view: &RunView, style: &Style) -> Vec<String> {
     lines
 }
 
-/// The steps: all of them in the playbook's order where there is room, else those that matter most.
-pub(super) fn rows(view: &RunView, live: &Live, style: &Style, room: usize) -> Vec<String> {
-    if view.len() <= room {
-        let steps: Vec<_> = view.steps().map(|step| (step, "  ".repeat(step.depth as usize) + &text::clean(step.name()))).collect();
-        return table(&steps, view, live, style);
-    }
-    if room == 0 {
-        return Vec::new();
-    }
-    let chosen = most_pressing(view, room - 1);
-    let mut rest = view.totals();
-    chosen.iter().for_each(|step| rest.take(step.status));
-    let by_status: Vec<_> =
-        StepStatus::ALL.iter().filter(|status| rest.of(**status) > 0).map(|status| format!("{} {status}", rest.of(*status))).collect();
-    let steps: Vec<_> = chosen.into_iter().map(|step| (step, text::clean(step.path.as_str()))).collect();
-    let mut rows = table(&steps, view, live, style);
-    rows.push(style.paint(Role::Quiet, &format!("… {} more: {}", rest.all(), by_status.join(", "))));
-    rows
-}
-
 /// The steps that matter most, in the playbook's order. What went wrong takes at most half of the room while something is going on.
-fn most_pressing(view: &RunView, room: usize) -> Vec<&StepView> {
+pub(super) fn most_pressing(view: &RunView, room: usize) -> Vec<&StepView> {
     let of =
         |statuses: &'static [StepStatus]| statuses.iter().flat_map(|status| view.with_status(*status)).filter(|step| !step.has_children());
     let wrong: &[StepStatus] = &[StepStatus::RollbackFailed, StepStatus::Unknown, StepStatus::Failed];
@@ -176,43 +166,16 @@ fn most_pressing(view: &RunView, room: usize) -> Vec<&StepView> {
     chosen
 }
 
-fn table(steps: &[(&StepView, String)], view: &RunView, live: &Live, style: &Style) -> Vec<String> {
-    let widest = steps.iter().map(|(_, name)| text::columns(name)).max().unwrap_or(0);
-    let name_width = widest.min((style.width / 3).max(12));
-    let tried = steps.iter().any(|(step, _)| attempt(step).is_some());
-    steps.iter().map(|(step, name)| row(step, name, name_width, tried, view, live, style)).collect()
-}
-
-fn row(step: &StepView, name: &str, name_width: usize, tried: bool, view: &RunView, live: &Live, style: &Style) -> String {
-    let (symbol, role) = of_step(step.status);
-    let took = step.times().map_or(String::new(), |(from, to)| text::duration(from, to.unwrap_or(style.now)));
-    let mut line = format!(
-        "{} {}  {}{}  {took:>DURATION_WIDTH$}",
-        style.paint(role, symbol),
-        text::pad(name, name_width),
-        style.paint(role, step.status.as_str()),
-        " ".repeat(STATUS_WIDTH - step.status.as_str().len())
-    );
-    if style.width >= DETAIL_LEAST {
-        if tried {
-            line.push_str(&format!("  {:<ATTEMPT_WIDTH$}", attempt(step).unwrap_or_default()));
-        }
-        line.push_str("  ");
-        line.push_str(&detail(step, view, live.steps.get(&step.path), style));
-    }
-    line.trim_end().to_owned()
-}
-
 /// `2/3`, for a step that is tried again.
-fn attempt(step: &StepView) -> Option<String> {
+pub(super) fn attempt(step: &StepView) -> Option<String> {
     let number = step.retry.as_ref().map_or(step.attempt, |next| next.attempt);
     (number > 1).then(|| step.attempts().map_or_else(|| number.to_string(), |all| format!("{number}/{}", all.max(number))))
 }
 
 /// What there is to say of a step beyond its status.
-fn detail(step: &StepView, view: &RunView, live: Option<&LiveStep>, style: &Style) -> String {
+pub(super) fn detail(step: &StepView, view: &RunView, live: Option<&LiveStep>, style: &Style) -> String {
     match step.status {
-        StepStatus::Running | StepStatus::Verifying | StepStatus::RollingBack => going_on(step, live, style),
+        StepStatus::Running | StepStatus::Verifying | StepStatus::RollingBack => checking::before(step, going_on(step, live, style)),
         StepStatus::Waiting => step.waiting.as_deref().map(|wait| with_rest(wait, style)).unwrap_or_default(),
         StepStatus::Pending if view.status() == RunStatus::Running => String::new(),
         _ => style.paint(if step.status == StepStatus::Failed { Role::Plain } else { Role::Quiet }, &ended(step)),
@@ -282,18 +245,28 @@ pub(super) fn ended(step: &StepView) -> String {
     }
 }
 
-/// What was put back, where a later run had changed it in between.
+/// What was put back, and what a later run had changed in between.
 fn put_back(step: &StepView) -> String {
-    let (Some(intent), Some(revert)) = (&step.intent, &step.revert) else { return String::new() };
-    let swaps = revert.swaps.iter().filter(|swap| {
-        let own = intent.changes.iter().find(|change| change.object == swap.object && change.field == swap.field);
-        own.is_some_and(|own| own.after != swap.from)
-    });
-    let words = swaps.map(|swap| {
-        let way = text::step_of(&swap.label, &swap.from, &swap.to);
-        format!("{}: {way}, with what a later change had made of it", text::object(&swap.object))
-    });
-    words.collect::<Vec<_>>().join("; ")
+    let Some(revert) = &step.revert else { return String::new() };
+    let own = |swap: &Swap| {
+        let changes = step.intent.as_deref().map(|intent| intent.changes.as_slice()).unwrap_or_default();
+        changes.iter().any(|own| own.object == swap.object && own.field == swap.field && own.after == swap.from)
+    };
+    let mut words = String::new();
+    let mut last = None;
+    for swap in &revert.swaps {
+        if last == Some(&swap.object) {
+            words.push_str(", ");
+        } else {
+            words.push_str(&format!("{}{}: ", if last.is_some() { "; " } else { "" }, text::object(&swap.object)));
+        }
+        words.push_str(&text::step_of(&swap.label, &swap.from, &swap.to));
+        if !own(swap) {
+            words.push_str(", with what a later change had made of it");
+        }
+        last = Some(&swap.object);
+    }
+    words
 }
 
 fn bar(style: &Style, done: u64, all: u64, width: usize) -> String {

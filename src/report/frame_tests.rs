@@ -232,3 +232,17 @@ fn a_frame_of_many_steps_costs_as_much_as_one_of_few() {
     // Linear would be 40 times as much.
     assert!(large < small * 12.0, "{large} against {small} seconds");
 }
+
+#[test]
+fn how_what_still_runs_is_ended_now_is_never_cut() {
+    let (mut journal, live) = scaling_up();
+    journal.status(RunStatus::Paused, Some("paused by ana@web-1"));
+    let view = journal.view(&pre_event());
+    let whole = "It still waits for scale; Ctrl-C again (or SIGTERM to process 4711) ends it now.";
+    for width in [40, 60, 120] {
+        let frame = render(&view, &live, &style(&journal, width), 24);
+        let words = frame.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(whole), "{frame}");
+        assert!(frame.lines().all(|line| text::columns(line) <= width), "{frame}");
+    }
+}

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::owed::{Owed, OwedWhat};
+use super::said;
 use super::samples::samples_json;
 use super::step_view::StepView;
 use super::undo::Undo;
@@ -139,6 +140,7 @@ fn of_step(view: &RunView, step: &StepView) -> Value {
             Value::Array(changes.collect())
         }),
     );
+    add("says", said::json(step));
     add("by_hand", step.intent.as_deref().filter(|intent| !intent.by_hand.is_empty()).map(|intent| json!(intent.by_hand)));
     add("undo_by_hand", step.intent.as_deref().filter(|intent| !intent.undo_by_hand.is_empty()).map(|intent| json!(intent.undo_by_hand)));
     add(

@@ -4,6 +4,7 @@
 
 use super::fold::{failure_of, scope_in_words};
 use super::prose::wrapped;
+use super::said;
 use super::style::{Role, Style, of_run, of_step};
 use super::text;
 use super::view::RunView;
@@ -37,6 +38,7 @@ pub fn line(view: &RunView, record: &Record, style: &Style) -> Option<String> {
                 Event::RollbackBegan { scope: RollbackScope::Run | RollbackScope::Only { .. }, .. } => {
                     (RunStatus::RollingBack.as_str(), of_run(RunStatus::RollingBack))
                 }
+                Event::RunStatusChanged { .. } if view.refused().is_some() => (view.word(), of_run(view.status())),
                 _ => (view.status().as_str(), of_run(view.status())),
             };
             (format!("run {}", view.run().short()), word, role, what)
@@ -78,7 +80,13 @@ fn about_run(view: &RunView, event: &Event, style: &Style) -> Option<String> {
             what
         }
         Event::RunOwned { .. } | Event::RunOutputs { .. } | Event::RollbackEnded { .. } => return None,
-        Event::RunStatusChanged { status, reason } => {
+        // It was said when the rollback began.
+        Event::RunStatusChanged { status: RunStatus::RollingBack, reason }
+            if view.rollback().is_some_and(|it| Some(it.began_at) == view.updated_at() && reason.as_ref() == Some(&it.reason)) =>
+        {
+            return None;
+        }
+        Event::RunStatusChanged { status, .. } => {
             let from = match (status, view.rollback()) {
                 (RunStatus::RolledBack, Some(rollback)) => Some(rollback.began_at),
                 _ => view.created_at(),
@@ -86,7 +94,7 @@ fn about_run(view: &RunView, event: &Event, style: &Style) -> Option<String> {
             let took = status.is_finished().then(|| from.zip(view.updated_at())).flatten();
             let took = took.map(|(from, to)| format!("in {}", text::duration(from, to)));
             let waits = (*status == RunStatus::Paused).then(|| view.winding_down(style)).flatten();
-            [took, reason.as_deref().map(text::clean), waits].into_iter().flatten().collect::<Vec<_>>().join(": ")
+            [took, view.why(), waits].into_iter().flatten().collect::<Vec<_>>().join(": ")
         }
         Event::RollbackBegan { scope, reason } => format!("takes back {}: {}", scope_in_words(scope), text::clean(reason)),
         Event::CancelBegan => "ends when what runs has finished".to_owned(),
@@ -140,7 +148,7 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
         Event::WaitOver { .. } | Event::CheckPassed { phase: Phase::Before, .. } => return None,
         Event::StepStarted { .. } | Event::AttemptStarted { attempt: 1, .. } => {
             let begun = matches!(event, Event::StepStarted { .. });
-            let changes = step.intent.as_deref().map(|intent| text::changes(&intent.changes)).filter(|changes| !changes.is_empty());
+            let changes = step.intent.as_deref().and_then(said::with_changes);
             // A step that observes first says what it is when it starts, and what it changes when it knows.
             match (begun, step.uses(), changes) {
                 (true, Some(uses), Some(changes)) => format!("{uses} {changes}"),
@@ -155,13 +163,15 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
             Applied::Unknown { failure } => {
                 format!("{}: outcome not known: {}; asks the target", of(*attempt), text::clean(&failure.message))
             }
-            Applied::Applied { .. } | Applied::NotApplied { .. } | Applied::FailedWithEffect { .. } => return None,
+            // Nothing is seen to happen while a check holds.
+            Applied::Applied { .. } => step.must_hold()?,
+            Applied::NotApplied { .. } | Applied::FailedWithEffect { .. } => return None,
         },
-        Event::Verified { verdict, .. } => verdict_in_words(verdict),
+        Event::Verified { verdict, .. } => step.and_must_hold(verdict_in_words(verdict)),
         Event::RetryScheduled { attempt, until, failure, .. } => {
             format!("{} at {}: {}", of(*attempt), text::time(*until, style), reason(failure))
         }
-        Event::CheckPassed { phase: Phase::After, index, .. } => format!("check {} holds", index + 1),
+        Event::CheckPassed { phase: Phase::After, index, .. } => step.held(*index),
         Event::StepSucceeded { how, .. } => [took(step), how.as_ref().map(success)].into_iter().flatten().collect::<Vec<_>>().join(", "),
         Event::StepFailed { failure, .. } => reason(failure),
         Event::StepSkipped { reason, .. } => skipped(reason),
@@ -184,6 +194,10 @@ fn about_step(view: &RunView, event: &Event, style: &Style) -> Option<String> {
         Event::RevertActionStarted { attempt: 1, .. } => "its rollback action".to_owned(),
         Event::RevertActionStarted { attempt, .. } => format!("its rollback action, attempt {attempt}"),
         Event::RevertEnded { outcome, .. } => reason(failure_of(outcome)?),
+        // Why was just said.
+        Event::RevertRetryScheduled { until, failure, .. } if step.failure.as_deref() == Some(failure) => {
+            format!("tries again at {}", text::time(*until, style))
+        }
         Event::RevertRetryScheduled { until, failure, .. } => format!("tries again at {}: {}", text::time(*until, style), reason(failure)),
         Event::RevertFollowed { followed, .. } => match followed {
             Followed::Yes => return None,

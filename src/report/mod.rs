@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: nothing here decides anything or reads a journal; `report` depends on `model` alone (`tests/it/layers.rs`).
 
+mod checking;
 pub mod commands;
 pub mod doctor;
 pub mod environments;
@@ -22,6 +23,8 @@ pub mod plain;
 pub mod playbook;
 pub mod preview;
 mod prose;
+mod rows;
+mod said;
 mod samples;
 mod section;
 pub mod sheet;
@@ -35,6 +38,7 @@ pub mod text;
 pub mod undo;
 pub mod view;
 mod winding;
+mod word;
 
 pub use commands::Suggestion;
 pub use error::error_block;
@@ -71,5 +75,7 @@ mod frame_tests;
 mod json_tests;
 #[cfg(test)]
 mod pages_tests;
+#[cfg(test)]
+mod taken_back_tests;
 #[cfg(test)]
 mod view_tests;

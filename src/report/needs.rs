@@ -143,6 +143,7 @@ impl RunView {
         match self.status {
             RunStatus::Running | RunStatus::RollingBack if self.owner_alive == Some(false) => {
                 commands.push(of_run("resume", run, "go on: nobody works on it now"));
+                commands.extend(give_back().filter(|_| self.status == RunStatus::Running));
                 commands.extend(cancel());
             }
             RunStatus::Running | RunStatus::RollingBack => {

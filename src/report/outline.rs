@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::definition::Definition;
+use crate::model::duration::Span;
 use crate::model::step::{Need, Step, Uses};
 
 /// The action whose attempts run on this machine.
@@ -44,6 +45,8 @@ pub struct StepOutline {
     pub always: bool,
     /// How long each check after it may take; `None`: nothing sets that.
     pub checks: Vec<Option<Duration>>,
+    /// How long each check after it must hold, where it must for a time.
+    pub holds: Vec<Option<Span>>,
     /// How long an attempt may take, where something sets that.
     pub attempt_limit: Option<Duration>,
 }
@@ -103,6 +106,7 @@ impl StepOutline {
             needs: step.needs.clone(),
             always: step.always,
             checks: step.after.iter().map(|check| Some(check.within?.0 + check.hold.map_or(Duration::ZERO, |hold| hold.0))).collect(),
+            holds: step.after.iter().map(|check| check.hold).collect(),
             attempt_limit: step.attempt_timeout.or(step.timeout).map(|span| span.0),
         }
     }

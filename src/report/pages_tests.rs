@@ -169,7 +169,7 @@ fn the_status_of_a_run_that_goes_on() {
 
         Steps
           ✔ budget       succeeded           1.0s
-          ● scale        running             3.0s  deployment/ticket-service: replicas …
+          ● scale        running             3.0s  deployment/ticket-service: replicas 2 → 8
           · warm_pool    pending
           · warm_caches  pending
 

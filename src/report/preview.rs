@@ -169,6 +169,7 @@ fn of_wait(wait: &PreviewWait) -> String {
             format!("{} {}", if is_span { "for" } else { "until" }, said(until))
         }
         PreviewWait::Condition { that } => format!("until {}", text::clean(that)),
+        PreviewWait::Check { that, hold } => format!("until it has held for {hold}: {}", text::clean(that)),
     }
 }
 

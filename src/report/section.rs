@@ -13,9 +13,6 @@ use crate::model::status::StepStatus;
 /// How many entries of a list are printed.
 pub(super) const LIMIT: usize = 20;
 
-/// How much of what is said of a step its row has room for at any width.
-const BESIDE: usize = 24;
-
 /// A heading and its lines, indented; nothing where there is no line.
 pub(super) fn section(page: &mut Vec<String>, style: &Style, heading: &str, lines: Vec<String>) {
     if lines.is_empty() {
@@ -61,13 +58,6 @@ pub(super) fn prose(page: &mut Vec<String>, style: &Style, heading: &str, lines:
 pub(super) fn kept(view: &RunView) -> Vec<String> {
     let kept = view.kept().map(|(step, kept)| (step, kept.reason.as_str())).chain(view.lasting());
     limited(kept, |(step, reason)| vec![format!("{}: {}", text::clean(step.path.as_str()), text::clean(reason))])
-}
-
-/// What there is to say of steps that were taken back in no plain way, where their rows have no room for it.
-pub(super) fn taken_back(view: &RunView) -> Vec<String> {
-    let said = view.with_status(StepStatus::RolledBack).map(|step| (step, super::frame::ended(step)));
-    let long = said.filter(|(_, words)| text::columns(words) > BESIDE);
-    limited(long, |(step, words)| vec![format!("{}: {words}", text::clean(step.path.as_str()))])
 }
 
 /// Each failure with its hint.

@@ -4,10 +4,11 @@
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
-use super::frame::{Live, rows};
 use super::outputs;
 use super::owed::OwedWhat;
 use super::prose::fold;
+use super::rows::on_page;
+use super::said;
 use super::samples;
 use super::section::{self, limited, section};
 use super::skipped;
@@ -39,14 +40,14 @@ pub fn status(view: &RunView, style: &Style) -> String {
         section(&mut page, style, "To undo it by hand", undo::by_hand(view, style));
     }
     section::prose(&mut page, style, "Run", facts(view, style));
-    let steps = rows(view, &Live::default(), &Style { width: style.width.saturating_sub(2), ..style.clone() }, STEPS);
-    section(&mut page, style, "Steps", steps.into_iter().map(|row| text::fit(&row, style.width.saturating_sub(2))).collect());
+    let steps = on_page(view, &Style { width: style.width.saturating_sub(2), ..style.clone() }, STEPS);
+    section(&mut page, style, "Steps", steps);
     if needs.is_none() {
         section::prose(&mut page, style, "Failed", section::failures(view, style));
     }
     samples::section(&mut page, view, style);
     outputs::section(&mut page, view, style);
-    section::prose(&mut page, style, "Taken back", section::taken_back(view));
+    section::prose(&mut page, style, "Notes", said::section(view));
     section::prose(&mut page, style, "Kept", section::kept(view));
     section::prose(&mut page, style, "Owed", section::owed(view, style));
     section::prose(&mut page, style, "Not done", skipped::section(view, style));

@@ -38,6 +38,8 @@ pub struct StepView {
     pub heard_at: Option<Timestamp>,
     /// How many of the checks after its action hold.
     pub checks_passed: u32,
+    /// Whether what it was to do is done, and its checks are looked at.
+    pub checking: bool,
     /// When this doing ended.
     pub ended_at: Option<Timestamp>,
     /// Its outputs, once it succeeded.
@@ -164,6 +166,7 @@ impl StepView {
             started_at: None,
             heard_at: None,
             checks_passed: 0,
+            checking: false,
             ended_at: None,
             outputs: Value::Null,
             how: None,

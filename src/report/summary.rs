@@ -1,8 +1,9 @@
 //! The end of a run: what was done, what failed, what is owed and how it is given back.
 
-use super::frame::{Live, rows};
 use super::outputs;
 use super::prose::fold;
+use super::rows::on_page;
+use super::said;
 use super::section::{self, section};
 use super::skipped;
 use super::style::{Role, Style, of_run};
@@ -17,10 +18,10 @@ const STEPS: usize = 60;
 pub fn summary(view: &RunView, style: &Style) -> String {
     let mut page = fold(&title(view, style), 0, style);
     page.push(String::new());
-    page.extend(rows(view, &Live::default(), style, STEPS).into_iter().map(|row| text::fit(&row, style.width)));
+    page.extend(on_page(view, style, STEPS));
     section::prose(&mut page, style, "Failed", section::failures(view, style));
     outputs::section(&mut page, view, style);
-    section::prose(&mut page, style, "Taken back", section::taken_back(view));
+    section::prose(&mut page, style, "Notes", said::section(view));
     section::prose(&mut page, style, "Kept", section::kept(view));
     section::prose(&mut page, style, "Owed", section::owed(view, style));
     section::prose(&mut page, style, "Not done", skipped::section(view, style));
@@ -33,6 +34,11 @@ pub fn summary(view: &RunView, style: &Style) -> String {
 
 /// `pre-event 3fa9c1d2 succeeded in 42s: reason`
 pub(super) fn title(view: &RunView, style: &Style) -> String {
+    let name = format!("{} {}", style.paint(Role::Strong, &text::clean(view.playbook())), view.run().short());
+    if let Some(why) = view.refused() {
+        let word = style.paint(of_run(view.status()), view.word());
+        return format!("{name} was {word} at its start, and began nothing: {}", text::clean(why));
+    }
     let missed = skipped::in_short(view).filter(|_| view.status() == RunStatus::Succeeded);
     let status = match view.status() {
         status @ (RunStatus::Running
@@ -47,7 +53,7 @@ pub(super) fn title(view: &RunView, style: &Style) -> String {
             None => style.paint(of_run(status), status.as_str()),
         },
     };
-    let mut title = format!("{} {} {status}", style.paint(Role::Strong, &text::clean(view.playbook())), view.run().short());
+    let mut title = format!("{name} {status}");
     if let (Some(from), Some(to)) = (view.created_at(), view.status_since()) {
         title.push_str(&match view.status() {
             RunStatus::RolledBack => match view.rollback() {
@@ -66,8 +72,8 @@ pub(super) fn title(view: &RunView, style: &Style) -> String {
     if view.word() != view.status().as_str() {
         title.push_str(&format!(" ({}, but nobody works on it)", view.status()));
     }
-    if let Some(reason) = view.reason() {
-        title.push_str(&format!(": {}", text::clean(reason)));
+    if let Some(why) = view.why() {
+        title.push_str(&format!(": {why}"));
     }
     title
 }

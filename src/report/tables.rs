@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::style::{Role, Style, of_run};
 use super::text;
-use super::view::status_word;
+use super::word::status_word;
 use crate::model::id::RunId;
 use crate::model::status::RunStatus;
 
@@ -25,6 +25,8 @@ pub struct RunRow {
     pub environment: Option<String>,
     /// Where it stands.
     pub status: RunStatus,
+    /// Why, for people.
+    pub reason: Option<String>,
     /// When it was created.
     pub started: Timestamp,
     /// When something happened last.
@@ -69,7 +71,7 @@ pub fn runs_table(rows: &[RunRow], style: &Style) -> String {
             Cell::new(row.id.short()),
             Cell::new(text::clean(&row.playbook)),
             Cell::new(row.environment.as_deref().map_or_else(|| "–".to_owned(), text::clean)),
-            painted(status_word(row.status, row.alive), of_run(row.status)),
+            painted(status_word(row.status, row.alive, row.reason.as_deref()), of_run(row.status)),
             Cell::new(text::minute(row.started, style)),
         ];
         if wide {
@@ -153,6 +155,7 @@ mod tests {
             playbook: "pre-event".into(),
             environment: Some("sandbox".into()),
             status: RunStatus::Stuck,
+            reason: None,
             started: start(),
             updated: start() + jiff::SignedDuration::from_secs(90),
             alive: None,

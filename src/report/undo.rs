@@ -125,7 +125,16 @@ pub fn commands(view: &RunView) -> Vec<String> {
         true => format!("# {run} owes nothing that a person could put back by a command"),
         false => format!("# what {run} owes, in the order in which it goes back:"),
     };
-    std::iter::once(first).chain(cluster(view).filter(|_| of_cluster(&lines))).chain(lines).collect()
+    std::iter::once(first).chain(places(view, &lines)).chain(lines).collect()
+}
+
+/// Where the lines belong, which is said before them.
+fn places(view: &RunView, lines: &[String]) -> Vec<String> {
+    // To a real account they would do there what was done here.
+    let account = (view.is_sandbox() && lines.iter().any(|line| line.contains("aws "))).then(|| {
+        "# first `eval \"$(runsheet sandbox shell)\"`, which leads aws to the sandbox; without it every command would go to a real account".to_owned()
+    });
+    account.into_iter().chain(cluster(view).filter(|_| of_cluster(lines))).collect()
 }
 
 fn of_cluster(lines: &[String]) -> bool {
@@ -148,11 +157,8 @@ fn lines(view: &RunView, style: &Style) -> Vec<String> {
 /// The first of these lines, with where they belong.
 pub(super) fn by_hand(view: &RunView, style: &Style) -> Vec<String> {
     let mut lines = limited(lines(view, style).into_iter(), |line| vec![line]);
-    if of_cluster(&lines)
-        && let Some(cluster) = cluster(view)
-    {
-        lines.insert(0, style.paint(Role::Quiet, &text::clean(&cluster)));
-    }
+    let places: Vec<String> = places(view, &lines).iter().map(|place| style.paint(Role::Quiet, &text::clean(place))).collect();
+    lines.splice(..0, places);
     lines
 }
 

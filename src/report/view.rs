@@ -128,14 +128,6 @@ impl Totals {
     }
 }
 
-/// A run's status in a word, given whether a process works on it, where that is known.
-pub fn status_word(status: RunStatus, owner_alive: Option<bool>) -> &'static str {
-    match (status, owner_alive) {
-        (RunStatus::Running | RunStatus::RollingBack, Some(false)) => "interrupted",
-        _ => status.as_str(),
-    }
-}
-
 impl RunView {
     /// A run of which nothing is known yet.
     pub fn new(run: RunId) -> Self {
@@ -229,11 +221,6 @@ impl RunView {
     /// Where it stands.
     pub fn status(&self) -> RunStatus {
         self.status
-    }
-
-    /// Where it stands, in a word: `interrupted` where it should be at work, and nobody works on it.
-    pub fn word(&self) -> &'static str {
-        status_word(self.status, self.owner_alive)
     }
 
     /// Since when it stands there.

@@ -42,6 +42,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use aws::{ACCESS_KEY as AWS_ACCESS_KEY, REGION as AWS_REGION};
 pub use cluster::{ArgoCd, Autoscaler};
 pub use connections::{Exceeded, Pooled, Usage};
 pub use control::Overview;

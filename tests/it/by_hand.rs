@@ -136,3 +136,27 @@ fn a_run_tells_the_commands_for_what_it_owes() {
     let shown = stage.run(&["status", "--commands"]).code(0);
     assert!(shown.stdout.contains("owes nothing"), "{shown}");
 }
+
+#[test]
+fn in_the_sandbox_a_shell_reaches_what_the_lines_name() {
+    let stage = Stage::new().repository_playbook("pre-event").repository_playbook("scale-redis").sandbox(50);
+    for name in ["pre-event", "scale-redis"] {
+        stage.run(&["show", name, "--commands"]).code(0).stdout_has("eval \"$(runsheet sandbox shell)\"");
+    }
+    let sheet = stage.run(&["show", "pre-event", "--commands", "-p", "event_id=6f2c1a52-9d1b-4f6e-8f0e-3b1d2a7c9e10"]).code(0).stdout;
+    let lines: Vec<&str> = sheet.lines().filter(|line| ["psql ", "curl "].iter().any(|program| line.starts_with(program))).collect();
+    assert!(lines.len() >= 4, "{sheet}");
+    let shell = stage.run(&["sandbox", "shell"]).code(0).stdout;
+    let typed = format!("set -e\n{shell}\n{}\n", lines.join("\n"));
+    let ran = Command::new("bash").args(["-c", &typed]).output().unwrap();
+    let (said, told) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{said}\n{told}\n{}", lines.join("\n"));
+    assert!(said.contains("max_connections") && said.contains("\"status\":\"success\"") && said.contains("\"warmed\""), "{said}\n{told}");
+}
+
+#[test]
+fn what_is_put_back_by_hand_in_the_sandbox_goes_to_no_real_account() {
+    let stage = Stage::new().repository_playbook("scale-redis").sandbox(1000);
+    stage.run(&["run", "scale-redis"]).code(0);
+    stage.run(&["status", "--commands"]).code(0).stdout_has("aws elasticache").stdout_has("leads aws to the sandbox");
+}

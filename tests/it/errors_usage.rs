@@ -204,6 +204,13 @@ fn what_another_run_has_locked() {
     let told = Told::of(&stage, stage.run(&["run", "scale"]), 6);
     assert!(told.err.contains("deployment/ticket-service in production is locked by "), "{}", told.err);
     assert!(told.err.contains(" hint: wait for its end, or start with `--wait`; `runsheet runs` shows what is open"), "{}", told.err);
+    // It is told apart from one that somebody cancelled.
+    let listed = stage.run(&["runs", "--playbook", "scale"]).code(0).stdout_has("  refused  ");
+    assert!(!listed.stdout.contains("cancelled"), "{listed}");
+    stage
+        .run(&["status", "scale"])
+        .code(0)
+        .stdout_has(" was refused at its start, and began nothing: deployment/ticket-service in production is locked");
     std::fs::write(stage.path("go"), "").unwrap();
     let _ = live.wait().code(0);
     assert_eq!(stage.effects_on("spec.replicas"), ["2→4"]);
@@ -229,6 +236,23 @@ fn locks_that_cannot_be_taken() {
         &["run", "ok"],
         7,
         &["error: the lock of run RUN-ID, ROOT/state/locks/run-", "a part of its path is a file", " hint: "],
+    );
+}
+
+#[test]
+fn a_sandbox_for_which_there_is_no_room() {
+    let scale = "playbook: scale\nsummary: s\nsteps:\n  - { id: grow, uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }\n";
+    let stage = Stage::new().playbook("scale", scale);
+    std::fs::create_dir_all(stage.sandbox_folder().parent().unwrap()).unwrap();
+    std::fs::write(stage.sandbox_folder(), "a file").unwrap();
+    tells_of(
+        &stage,
+        &["run", "scale"],
+        1,
+        &[
+            "error: the sandbox could not make the folder ROOT/state/sandbox: ",
+            " hint: check the path and its permissions, or name another database with `--state`: the sandbox lies beside it",
+        ],
     );
 }
 

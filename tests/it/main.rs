@@ -52,6 +52,7 @@ mod playbooks_killed;
 mod playbooks_rabbitmq;
 mod plugins;
 mod processes;
+mod readme_picture;
 mod real_interrupted;
 mod real_k6;
 mod real_keda;

@@ -126,3 +126,41 @@ fn a_bare_rollback_chooses_between_no_environments() {
     stage.run(&["rollback", "--yes"]).code(0);
     assert_eq!(cluster.stage.effects_on("spec.replicas"), ["2→4", "4→2"]);
 }
+
+#[test]
+fn a_run_whose_sandbox_is_gone_is_none_to_go_on_with() {
+    let stage = Stage::new().playbook("grown", GROWN).playbook("later", LATER).sandbox(50);
+    stage.run(&["run", "grown"]).code(4);
+    let gone = ids(&stage)[0].clone();
+    stage.run(&["sandbox", "reset"]).code(0);
+    for command in ["resume", "cancel"] {
+        stage.run(&[command]).code(2).stderr_has("no run is open but one whose sandbox is gone");
+        stage.run(&[command, &gone]).code(6).stderr_has(&format!("the sandbox that run {gone} of grown acted on is gone"));
+    }
+    stage.run(&["runs", "--open"]).code(0).stdout_has("sandbox (gone)");
+    // It stands in the way of no other.
+    stage.run(&["run", "later"]).code(4);
+    stage.run(&["resume"]).code(4);
+    stage.run(&["approve"]).code(0);
+}
+
+#[test]
+fn what_would_go_back_first_stands_first_and_what_that_does_is_said() {
+    let both = "\
+playbook: both
+summary: Two changes
+steps:
+  - { id: mode, uses: k8s.set_env, with: { workload: deployment/ticket-service, env: { MODE: event } } }
+  - { id: grow, needs: [mode], uses: k8s.scale, with: { workload: deployment/ticket-service, replicas: 4 } }
+";
+    let stage = Stage::new().playbook("both", both).sandbox(50);
+    stage.run(&["run", "both"]).code(0);
+    let asked = stage.run(&["rollback"]).code(2);
+    let at = |words: &str| asked.stderr.find(words).unwrap_or_else(|| panic!("{words}: {asked}"));
+    assert!(at("replicas 4 → 2") < at("MODE event → nothing"), "{asked}");
+    assert!(
+        at("MODE event") < at("Notes:\n  mode: it changes the pods' template: every pod of deployment/ticket-service is restarted"),
+        "{asked}"
+    );
+    stage.run(&["rollback", "--yes"]).code(0);
+}

@@ -3,6 +3,7 @@
 mod accepted;
 mod binding;
 mod calls;
+mod consequences;
 mod hostile;
 mod monitors;
 mod references;

@@ -33,7 +33,7 @@ pub(crate) const ACCOUNT: &str = "123456789012";
 /// The region.
 pub(crate) const REGION: &str = "eu-central-1";
 /// The id of the access key that is taken; its secret is the password of every other system here.
-const ACCESS_KEY: &str = "SANDBOXACCESSKEY0000";
+pub(crate) const ACCESS_KEY: &str = "SANDBOXACCESSKEY0000";
 
 /// What it remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

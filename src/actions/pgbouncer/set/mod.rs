@@ -178,13 +178,7 @@ impl Action for Set {
 
     async fn apply(&self, cx: &Context, _: &Inputs, intent: &Intent) -> Applied {
         match note(intent).and_then(|note| Ok((note, parts(&intent.changes)?))) {
-            Ok((note, parts)) => {
-                let applied = self.swap(cx, &note.pooler, &parts).await;
-                if matches!(applied, Applied::Applied { .. } | Applied::FailedWithEffect { .. }) {
-                    cx.log.line(&note.says);
-                }
-                applied
-            }
+            Ok((note, parts)) => self.swap(cx, &note.pooler, &parts).await,
             Err(failure) => Applied::NotApplied { failure },
         }
     }
