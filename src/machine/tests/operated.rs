@@ -69,7 +69,7 @@ fn any_step(index: usize) -> impl Strategy<Value = Step> {
                 for_each: Some(Box::new(ForEach { items: Template::Literal(json!(["p", "q"])), max_parallel: None })),
                 ..set(&id, &format!("f{index}"), 1)
             },
-            5 => Step { uses: Uses::Playbook { name: inner(index).into(), params: Template::empty_map() }, ..step(&id) },
+            5 => Step { uses: Uses::Playbook { name: inner(index), params: Template::empty_map() }, ..step(&id) },
             _ => set(&id, &format!("f{index}"), 1),
         };
         let mut made = made.tries(tries);
@@ -119,7 +119,7 @@ fn told(driver: &Driver, what: u8, of: usize) -> Command {
         7 => Command::Reject { step: step() },
         8 => Command::Rollback { only: vec![step()] },
         9 => Command::Rollback { only: Vec::new() },
-        _ => Command::Cancel { rollback: of % 2 == 0 },
+        _ => Command::Cancel { rollback: of.is_multiple_of(2) },
     }
 }
 
