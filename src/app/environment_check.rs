@@ -136,6 +136,15 @@ impl App {
                 self.runtime()?.block_on(super::environment_check_via::ways(&mut check, &environment, &definition));
             }
         }
+        if definition.kubernetes.is_none() && definition.aws.is_none() {
+            check.add(
+                "identity",
+                Verdict::Notice,
+                "the file names neither a cluster nor an AWS account, so that nothing proves which environment this is: runs go to whatever answers at its \
+                 addresses, and an open run is held to these addresses alone",
+                Some("where it belongs to one of them, name that: `kubernetes` with `cluster_uid`, `aws` with `account`".to_owned()),
+            );
+        }
         secrets(&mut check, &definition);
         self.runtime()?.block_on(aws::account(&mut check, &definition, &shown));
         if let Some(postgres) = &definition.postgres {

@@ -3,7 +3,8 @@
 //! Must not read a clock or the outside. Invariant: the same arguments give the same result.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::fmt::temporal::DateTimeParser;
+use jiff::tz::{Disambiguation, TimeZone};
 
 use super::tree::Function;
 use super::value::Val;
@@ -90,6 +91,9 @@ pub(super) fn apply<'v>(function: Function, arguments: &[Val<'v>]) -> Result<Val
     }
 }
 
+/// Which of two times is meant is not guessed.
+static ZONED: DateTimeParser = DateTimeParser::new().disambiguation(Disambiguation::Reject);
+
 /// An absolute time: RFC 3339 with an offset, or with a zone in brackets.
 pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
     let wrong = || {
@@ -98,7 +102,14 @@ pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
         )
     };
     if text.ends_with(']') {
-        return text.parse::<jiff::Zoned>().map(|zoned| zoned.timestamp()).map_err(|error| format!("{} ({error})", wrong()));
+        return ZONED.parse_zoned(text).map(|zoned| zoned.timestamp()).map_err(|error| {
+            if text.parse::<jiff::Zoned>().is_ok() {
+                return format!(
+                    "{text:?} comes twice there, or not at all, as the clocks change: write its offset too (`…T02:30+01:00[Europe/Berlin]`)"
+                );
+            }
+            format!("{} ({error})", wrong())
+        });
     }
     text.parse().map_err(|_| wrong())
 }

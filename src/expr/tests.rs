@@ -269,6 +269,19 @@ fn the_cost_is_bounded_by_counting() {
 }
 
 #[test]
+fn a_time_that_comes_twice_or_never_when_the_clocks_change_is_not_guessed() {
+    for text in ["2026-10-25T02:30[Europe/Berlin]", "2027-03-28T02:30[Europe/Berlin]"] {
+        let why = super::timestamp(text).unwrap_err();
+        assert!(why.contains("comes twice there, or not at all") && why.contains("write its offset too"), "{why}");
+    }
+    let at = |text: &str| super::timestamp(text).unwrap().to_string();
+    assert_eq!(at("2026-10-25T02:30+02:00[Europe/Berlin]"), "2026-10-25T00:30:00Z");
+    assert_eq!(at("2026-10-25T02:30+01:00[Europe/Berlin]"), "2026-10-25T01:30:00Z");
+    // An offset that the zone does not have then is a slip.
+    super::timestamp("2026-06-01T19:00+01:00[Europe/Berlin]").unwrap_err();
+}
+
+#[test]
 fn a_value_that_holds_others_many_times_over_has_a_limit_too() {
     let many = |of: serde_json::Value| {
         let bound = Bindings::new().with(Root::Params, json!({ "list": vec![0; 300] })).with(Root::Vars, json!({ "of": of }));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::outputs::{LEFT_OUT, OUTPUTS_LIMIT};
 use super::state::{NodeId, State};
 use crate::expr::{Bindings, References, Root, references, resolve};
 use crate::model::inputs::ResolvedInputs;
@@ -75,8 +76,23 @@ impl State {
         let done = matches!(node.status, StepStatus::Succeeded | StepStatus::RolledBack | StepStatus::RollingBack | StepStatus::Kept);
         if done && let Some(Value::Object(given)) = node.detail.as_ref().map(|detail| &*detail.outputs) {
             outputs.extend(given.clone());
+            // What was too large to keep is not null: there is nothing to be read.
+            for name in left_out(given) {
+                outputs.remove(name);
+            }
         }
         Value::Object(outputs)
+    }
+
+    /// What to do about an expression that reads what was too large to keep.
+    fn hint_on_left_out(&self, id: NodeId, wanted: &References, message: &str) -> Option<String> {
+        let scope = self.scope_of(id);
+        let graph = self.graphs.get(&scope.playbook);
+        wanted.steps.iter().find_map(|step| {
+            let detail = self.node(scope.first + graph.ids.get(step)?).detail.as_ref()?;
+            let name = left_out(detail.outputs.as_object()?).find(|name| message.contains(&format!("no such key `{name}`")))?;
+            Some(format!("`{name}` of step {step} is larger than the {OUTPUTS_LIMIT} bytes that are kept of a step: let its `outputs` pick what is needed"))
+        })
     }
 
     /// A template's value at a step.
@@ -91,7 +107,11 @@ impl State {
                 bindings = bindings.with(root, Arc::clone(value));
             }
         }
-        resolve(template, &bindings).map_err(|error| Failure::permanent(error.to_string()))
+        resolve(template, &bindings).map_err(|error| {
+            let message = error.to_string();
+            let hint = self.hint_on_left_out(id, &wanted, &message);
+            Failure { hint, ..Failure::permanent(message) }
+        })
     }
 
     /// A condition's value at a step.
@@ -108,4 +128,9 @@ impl State {
         let value = if value.as_object().is_some_and(Map::is_empty) { Value::Null } else { value };
         Ok(ResolvedInputs { value, secrets: secrets.to_vec() })
     }
+}
+
+/// The names of the outputs that were too large to keep.
+fn left_out(outputs: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    outputs.get(LEFT_OUT).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }

@@ -1,7 +1,6 @@
 //! Which step may start, and what stands before it: needs, `when`, `at`, gates, slots.
 
 use jiff::Timestamp;
-use jiff::Zoned;
 use serde_json::Value;
 
 use super::draft::Draft;
@@ -352,5 +351,5 @@ pub(super) fn later(now: Timestamp, by: std::time::Duration) -> Timestamp {
 
 /// RFC 3339 with an offset, or a civil time with a zone in brackets.
 pub(super) fn parse_moment(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().or_else(|| text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp()))
+    crate::expr::timestamp(text).ok()
 }

@@ -153,11 +153,10 @@ pub(super) fn conform(param: &Param, value: Value) -> Conformed {
         ParamType::Map if !value.is_object() => return wrong("a map", None),
         ParamType::Timestamp => {
             let Some(text) = value.as_str() else { return wrong("a time", Some("such as `2026-06-01T19:00:00+02:00`".to_owned())) };
-            if crate::expr::timestamp(text).is_err() {
-                return wrong(
-                    "a time",
-                    Some("write it with an offset (`2026-06-01T19:00:00+02:00`) or a zone (`2026-06-01T19:00[Europe/Berlin]`)".to_owned()),
-                );
+            if let Err(why) = crate::expr::timestamp(text) {
+                let generally = "write it with an offset (`2026-06-01T19:00:00+02:00`) or a zone (`2026-06-01T19:00[Europe/Berlin]`)";
+                let clocks_change = text.parse::<jiff::Zoned>().is_ok();
+                return wrong("a time", Some(if clocks_change { why } else { generally.to_owned() }));
             }
         }
         ParamType::Duration if value.as_str().and_then(|text| text.parse::<Span>().ok()).is_none() => {

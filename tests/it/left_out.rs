@@ -215,3 +215,30 @@ steps:
     second.wait().code(0);
     assert_eq!(stage.effects_on("spec.replicas"), ["2→3"]);
 }
+
+#[test]
+fn promise_2_an_output_that_was_too_large_to_keep_is_never_read_as_null() {
+    let large = "playbook: large
+summary: Print much, and use it
+steps:
+  - id: print
+    uses: command
+    effect: read
+    with: { shell: true, script: \"head -c 5000 /dev/zero | tr '\\\\0' x\" }
+  - id: use_it
+    needs: [print]
+    uses: command
+    effect: read
+    with: { argv: [echo, \"got ${{ steps.print.outputs.stdout }}\"] }
+";
+    let stage = Stage::new().playbook("large", large);
+    let ran = stage.run(&["run", "large"]).code(1).stdout_has("no such key `stdout` in steps.print.outputs").has_nowhere("got null");
+    ran.stdout_has("larger than the 4096 bytes that are kept of a step").stdout_has("let its `outputs` pick what is needed");
+    // A command's own `stdout` ends there, which its `truncated` says.
+    let picked = large.replace(
+        "    effect: read\n    with: { shell",
+        "    effect: read\n    outputs: { size: \"${{ size(result.stdout) }}\" }\n    with: { shell",
+    );
+    stage.write_playbook("large", &picked.replace("outputs.stdout }}", "outputs.size }}"));
+    stage.run(&["run", "large"]).code(0).stderr_has("got 4096");
+}

@@ -11,7 +11,7 @@ use crate::model::change::ObjectRef;
 use crate::model::event::Event;
 use crate::model::instruction::{Command, Instruction};
 use crate::model::status::{RunStatus, StepStatus};
-use crate::model::step::{Accept, At, Effect, IfLate, OnFailure, Rollback, Step};
+use crate::model::step::{Accept, At, Effect, Gate, IfLate, OnFailure, Otherwise, Rollback, Step};
 use crate::model::template::Template;
 
 fn refusals(driver: &Driver) -> Vec<String> {
@@ -68,13 +68,16 @@ fn what_a_skipped_step_had_done_is_taken_back_with_the_run() {
 fn a_step_that_is_skipped_or_done_by_hand_while_it_waits_for_a_lock_does_nothing_when_the_lock_is_free() {
     let commands = [Command::Skip { step: "a".into() }, Command::MarkDone { step: "a".into(), outputs: Value::Null }];
     for (command, status) in commands.into_iter().zip([StepStatus::Skipped, StepStatus::Succeeded]) {
-        let mut driver = Driver::begin(definition(vec![set("a", "x", 1)]), World::of(&[("x", 0)]), 1);
+        // Something else keeps the run open.
+        let gate = Gate { count: 1, by: Vec::new(), message: None, until: None, otherwise: Otherwise::Fail };
+        let steps = vec![set("a", "x", 1), Step { approve: Some(Box::new(gate)), ..step("b") }];
+        let mut driver = Driver::begin(definition(steps), World::of(&[("x", 0)]), 1);
         let task = driver.queue.front().cloned().unwrap();
         let object = ObjectRef("world/x".into());
         driver.tell(Input::LockHeld { node: task.node, token: task.token, object, holder: "run 2".into() });
         assert_eq!(driver.step("a"), StepStatus::Waiting);
         driver.say(command);
-        assert_eq!((driver.step("a"), driver.status()), (status, RunStatus::Succeeded));
+        assert_eq!((driver.step("a"), driver.status()), (status, RunStatus::Waiting));
         // The lock is free at last, and what was there is read.
         driver.tell(Input::Answer { node: task.node, token: task.token, answer: Answer::Observed(Ok(json!(0))) });
         driver.run();

@@ -58,6 +58,7 @@ fn formats_are_held() {
         ("k", "-web", "is a name"),
         ("t", "tomorrow", "is a time"),
         ("t", "2026-06-01T19:00:00", "is a time"),
+        ("t", "2026-10-25T02:30[Europe/Berlin]", "is a time"),
         ("d", "90", "is a duration"),
         ("b", "yes", "is `true` or `false`"),
         ("x", "NaN", "is a number"),

@@ -62,6 +62,10 @@ fn a_check_asks_each_of_them_and_says_what_it_found() {
         let found = found.into_iter().flatten().find(|finding| finding["what"] == what);
         found.unwrap_or_else(|| panic!("{what} is not in {all}")).clone()
     };
+    // Nothing in it says which environment this is, and that is said.
+    let identity = finding("identity");
+    assert_eq!(identity["verdict"], "notice", "{identity}");
+    assert!(identity["text"].as_str().unwrap().contains("nothing proves which environment this is"), "{identity}");
     let redis = finding("redis");
     assert_eq!(redis["verdict"], "good", "{redis}");
     assert!(redis["text"].as_str().unwrap().starts_with(&format!("127.0.0.1:{port} answered within ")), "{redis}");
