@@ -26,7 +26,8 @@ fn a_wrong_command_line() {
         &["run"],
         2,
         &[
-            "error: the following required arguments were not provided: <PLAYBOOK>\n hint: usage: runsheet run <PLAYBOOK>\n       `runsheet run --help` tells more",
+            "error: the following required arguments were not provided: <PLAYBOOK>\n hint: `runsheet list` lists them\n       usage: runsheet run <PLAYBOOK>\n       \
+             `runsheet run --help` tells more",
         ],
     );
     tells_of(
