@@ -165,7 +165,8 @@ async fn what_somebody_else_created_or_changed_is_left_alone() {
     let mut changed = objects.get(HPA).unwrap();
     changed["spec"]["maxReplicas"] = json!(99);
     objects.put(HPA, changed);
-    assert_eq!(action.live(&cx, &intent).await.unwrap(), [Some(json!("ticket-service-hpa (changed since at spec.maxReplicas)"))]);
+    let changed = "ticket-service-hpa (changed since at spec.maxReplicas)";
+    assert_eq!(action.live(&cx, &intent).await.unwrap(), [Some(json!(changed)), Some(json!(format!("by {changed}")))]);
     assert!(failure(action.revert(&cx, &intent, &deletion(&intent)).await).message.contains("is left alone"));
     assert!(objects.get(HPA).is_some());
 
@@ -265,5 +266,11 @@ fn the_lines_for_hands_change_or_create() {
     let lines = super::by_hand::lines(&inputs(json!({ "max": 9, "metrics": { "cpu": 70 } })).0, Some(&target));
     assert!(lines.act[0].starts_with(r#"if [ -n "${AUTOSCALER_BEFORE_TICKET_SERVICE_HPA}" ]; then kubectl patch hpa ticket-service-hpa -n production --type=merge -p '{"spec":{"maxReplicas":9,"metrics":[{"#), "{}", lines.act[0]);
     assert!(lines.act[0].contains(r#"else printf '%s' '{"apiVersion":"autoscaling/v2","#), "{}", lines.act[0]);
-    assert!(lines.undo[0].contains("else kubectl delete hpa ticket-service-hpa -n production; fi"), "{}", lines.undo[0]);
+    assert!(
+        lines.look[2].ends_with("=$(kubectl get deployment/ticket-service -n production -o jsonpath='{.spec.replicas}')"),
+        "{}",
+        lines.look[2]
+    );
+    let undo = r#"else kubectl delete hpa ticket-service-hpa -n production && kubectl scale deployment/ticket-service --replicas="${REPLICAS_BEFORE_TICKET_SERVICE_HPA}" -n production; fi"#;
+    assert!(lines.undo[0].ends_with(undo), "{}", lines.undo[0]);
 }

@@ -271,7 +271,7 @@ async fn what_is_taken_back_is_followed_or_what_holds_it_is_named() {
     let mut leaving = objects.get(TICKETS).unwrap();
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     objects.put(TICKETS, leaving);
-    assert_eq!(action.live(&cx, &intent).await.unwrap(), [Some(Value::Null)], "one that was deleted is on its way");
+    assert_eq!(action.live(&cx, &intent).await.unwrap(), [Some(Value::Null), Some(json!(2))], "one that was deleted is on its way");
     objects.held.lock().unwrap().objects.remove(TICKETS);
     assert_eq!(action.followed(&cx, &intent).await.unwrap(), Followed::Yes);
     objects.put(DEPLOYMENT, deployment(6));
@@ -389,5 +389,6 @@ fn the_lines_for_hands_change_or_create() {
         "{}",
         lines.act[0]
     );
-    assert!(lines.undo[0].contains("else kubectl delete scaledobject tickets -n production; fi"), "{}", lines.undo[0]);
+    let undo = r#"else kubectl delete scaledobject tickets -n production && kubectl scale deployment/ticket-service --replicas="${REPLICAS_BEFORE_TICKETS}" -n production; fi"#;
+    assert!(lines.undo[0].ends_with(undo), "{}", lines.undo[0]);
 }
