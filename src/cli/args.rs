@@ -52,7 +52,7 @@ pub enum Command {
     Reject(answer::GateArgs),
     /// Try a failed, unknown or not rolled back step again
     Retry(answer::StepArgs),
-    /// Do not do a step; leave what it may have done
+    /// Do not do a step; what it may have done stays, until the run is taken back
     Skip(answer::StepArgs),
     /// Say that a step is done (or put back) by hand
     MarkDone(answer::DoneArgs),

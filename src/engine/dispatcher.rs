@@ -1,7 +1,6 @@
 //! The loop around the machine: inputs in, events committed, tasks out. One thread, and the only one that touches the machine.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
@@ -9,31 +8,26 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::executor::block_on;
 use jiff::{SignedDuration, Timestamp};
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::ended::{Ended, EngineError};
 use super::executor::Executor;
 use super::held_locks::HeldLocks;
 use super::planning::ActionPlanning;
+use super::setup::{Setup, Stay, Stop};
 use super::starting::{give_back, interrupted_at_start, refuse, take_foreseeable};
 use super::{crash, drift, inbox};
-use crate::environment::{Redactor, SecretValues};
+use crate::environment::Redactor;
 use crate::machine::decide::{Answer, Decision, Input, Machine, decide};
 use crate::machine::flight::Flight;
 use crate::machine::task::Task;
 use crate::machine::{CUT_OFF, State};
-use crate::model::change::ObjectRef;
 use crate::model::event::Event;
 use crate::model::id::RunId;
 use crate::model::instruction::{Command, Instruction};
 use crate::model::outcome::{Applied, Failure};
-use crate::model::run::TargetSpec;
 use crate::model::status::RunStatus;
-use crate::ports::action::Actions;
-use crate::ports::clock::Clock;
-use crate::ports::journal::{Append, Journal, JournalError};
-use crate::ports::lock::Locks;
-use crate::ports::observer::Observer;
+use crate::ports::journal::Append;
 
 /// The most inputs that go into one commit.
 const BATCH: usize = 256;
@@ -41,98 +35,6 @@ const BATCH: usize = 256;
 const NEAR: SignedDuration = SignedDuration::from_hours(1);
 /// The longest sleep: a wall clock that was set is noticed within this.
 const NAP: Duration = Duration::from_secs(20);
-
-/// Everything a run needs from outside.
-pub struct Setup {
-    /// The journal.
-    pub journal: Arc<dyn Journal>,
-    /// The actions.
-    pub actions: Actions,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Who is told.
-    pub observer: Arc<dyn Observer>,
-    /// Locks on what is touched.
-    pub locks: Arc<dyn Locks>,
-    /// The run's secrets.
-    pub secrets: SecretValues,
-    /// The run's target.
-    pub target: Option<TargetSpec>,
-    /// The run's folder for files.
-    pub files: PathBuf,
-    /// Who runs it: `name@host`.
-    pub by: String,
-    /// This machine's name.
-    pub host: String,
-    /// What this process appends with, from [`Journal::own`].
-    pub epoch: u64,
-    /// Wait for locks that others hold, at the start, instead of refusing.
-    pub wait_for_locks: bool,
-    /// Who is told, in one line, for which lock it waits then.
-    pub tell: super::leases::Tell,
-    /// How long it stays.
-    pub stay: Stay,
-    /// Instructions that come with the start: `resume`, `rollback`.
-    pub instructions: Vec<Instruction>,
-    /// Where signals come from.
-    pub stop: Receiver<Stop>,
-    /// The runtime that tasks run on.
-    pub runtime: Handle,
-}
-
-/// How long the loop stays with a run that only waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stay {
-    /// As long as there is anything to wait for.
-    Always,
-    /// Not for people, nor for times more than an hour away.
-    WhileItGoesOn,
-}
-
-/// A signal from outside. They only escalate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Start nothing new, let what runs finish, leave the run paused.
-    Gently,
-    /// End now; what was on its way is unknown.
-    Now,
-}
-
-/// How the loop ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// The run's status.
-    pub status: RunStatus,
-    /// Why, for people.
-    pub reason: Option<String>,
-    /// Whether a signal ended it.
-    pub interrupted: bool,
-    /// Whether a signal came after its end, while its locks were given back: whoever sent it does not want to wait for anything.
-    pub hurried: bool,
-    /// Whether an outcome is unknown and waits for an operator.
-    pub unknown: bool,
-    /// Instructions that were refused, with the reason.
-    pub refused: Vec<(uuid::Uuid, String)>,
-}
-
-/// Why the loop could not go on. The run can be resumed.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// A commit failed: nothing after it was done.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// What the run would change is locked by somebody else.
-    #[error("{} is locked by {by}", object.in_words())]
-    Locked {
-        /// On what.
-        object: ObjectRef,
-        /// Who holds it.
-        by: String,
-    },
-    /// A lock could not even be tried.
-    #[error(transparent)]
-    Lock(#[from] crate::ports::lock::LockError),
-}
 
 /// What the loop is told.
 #[derive(Debug)]

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use tokio::runtime::Handle;
 
-use super::dispatcher::{Ended, EngineError, Setup};
+use super::ended::{Ended, EngineError};
 use super::held_locks::HeldLocks;
+use super::setup::Setup;
 use crate::machine::State;
 use crate::model::change::ObjectRef;
 use crate::model::duration::Span;

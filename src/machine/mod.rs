@@ -14,6 +14,7 @@
 //! | `operator` | instructions |
 //! | `finish` | the run's status |
 
+mod allowed;
 mod attempt;
 mod bind;
 mod check;
@@ -24,6 +25,7 @@ mod draft;
 mod finish;
 pub mod flight;
 mod fold;
+mod fold_step;
 mod forward;
 mod graph;
 mod group;

@@ -38,7 +38,7 @@ pub enum Command {
         /// The step.
         step: StepPath,
     },
-    /// Do not do this step; leave what it may have done.
+    /// Do not do this step; what it may have done stays, until the run is taken back.
     Skip {
         /// The step.
         step: StepPath,
