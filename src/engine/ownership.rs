@@ -54,7 +54,7 @@ pub enum Owner {
 #[derive(Debug, thiserror::Error)]
 pub enum OwnershipError {
     /// Another process has it.
-    #[error("run {run} is being run by {}", name(owner.as_ref()))]
+    #[error("run {} is being run by {}", run.short(), name(owner.as_ref()))]
     Owned {
         /// The run.
         run: RunId,

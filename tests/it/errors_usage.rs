@@ -182,7 +182,7 @@ fn a_run_that_somebody_else_has() {
     stage.write_playbook("held", &holding(&stage, ""));
     let live = held(&stage, "held");
     let told = Told::of(&stage, stage.run(&["resume"]), 6);
-    let wanted = "error: run RUN-ID is being run by process PID on ";
+    let wanted = "error: run RUN is being run by process PID on ";
     assert!(told.err.starts_with(wanted), "{}", told.err);
     assert!(told.err.contains(", started by ana@desk at "), "{}", told.err);
     assert!(
