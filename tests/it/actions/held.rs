@@ -68,8 +68,9 @@ async fn a_pod_that_no_node_takes_is_told_by_all_that_read(bench: Bench) {
     let events = bench.step("k8s.events", json!({ "workload": "deployment/picky", "type": "Warning" }));
     let outputs = events.until_outputs("the scheduler has said so", |outputs| outputs.to_string().contains("FailedScheduling")).await;
     assert!(outputs["events"].to_string().contains("node affinity/selector"), "{outputs:#}");
-    let status = bench.step("k8s.rollout_status", json!({ "workload": "deployment/picky" })).outputs().await;
-    assert_eq!((&status["complete"], &status["message"]), (&json!(false), &json!("0 of 1 updated pods are available")), "{status:#}");
+    let status = bench.step("k8s.rollout_status", json!({ "workload": "deployment/picky" }));
+    let told = |outputs: &Value| outputs["complete"] == false && outputs["message"] == "0 of 1 updated pods are available";
+    status.until_outputs("the Deployment's controller has counted it", told).await;
     // A rollout of it can be taken back.
     let step = bench.step("k8s.scale", json!({ "workload": "deployment/picky", "replicas": 3 }));
     let intent = step.plan().await.intent;
