@@ -27,8 +27,8 @@ fn shell(ready: &Ready) -> String {
         "\
 # the sandbox at {host}:{port}, in this shell: psql, curl, redis-cli and aws ask it, whatever host they are told
 psql() {{ PGHOSTADDR={host} PGPASSWORD={password} command psql \"$@\" -p {port}; }}
-curl() {{ command curl --proxy http://{host}:{port} \"$@\" -u runsheet:{password}; }}
-redis-cli() {{ [ \"$1\" = -h ] && shift 4; [ \"$1\" = --askpass ] && shift; REDISCLI_AUTH={password} command redis-cli -h {host} -p {port} \"$@\"; }}
+curl() {{ command curl --proxy http://{host}:{port} \"$@\" --config <(printf 'user = \"runsheet:%s\"\\n' {password}); }}
+redis-cli() {{ [ \"$1\" = -h ] && shift 2; [ \"$1\" = -p ] && shift 2; [ \"$1\" = --askpass ] && shift; REDISCLI_AUTH={password} command redis-cli -h {host} -p {port} \"$@\"; }}
 aws() {{ http_proxy=http://{host}:{port} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={password} command aws --endpoint-url \"http://$1.{region}.amazonaws.com\" \"$@\"; }}
 SERVICE_TOKEN={token}",
         region = sandbox::AWS_REGION,

@@ -103,6 +103,17 @@ impl HeldLocks {
         Ok(Ok(InUse { locks: Arc::clone(self), objects: objects.to_vec() }))
     }
 
+    /// Lets go of those that were lost and are not in use, so that they can be taken anew.
+    pub async fn let_go_of_lost(&self) {
+        let _turn = self.turn.lock().await;
+        let lost: Vec<ObjectRef> = {
+            let held = self.lock();
+            held.guards.iter().filter(|(_, guard)| matches!(guard.hold(), Hold::Lost { .. })).map(|(object, _)| object.clone()).collect()
+        };
+        let going = self.lock().remove(|object, in_use| !in_use && lost.contains(object));
+        give_back(going).await;
+    }
+
     /// Gives everything back that is not in use: the run only waits, or has ended. Tells whether there was anything.
     pub async fn release(&self) -> bool {
         let _turn = self.turn.lock().await;
@@ -121,4 +132,23 @@ impl HeldLocks {
 /// All at once: each takes as long as its target does.
 async fn give_back(guards: Vec<Box<dyn Guard>>) {
     futures::future::join_all(guards.into_iter().map(Guard::release)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lock_files::FileLocks;
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_was_lost_is_taken_anew_only_when_it_has_been_let_go_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = HeldLocks::new(Arc::new(FileLocks::new(folder.path().join("locks"))), "run 1".to_owned());
+        let object = ObjectRef("k8s:u/n/deployment/x".to_owned());
+        let hold = |in_use: Result<InUse, (ObjectRef, String)>| in_use.map(|in_use| in_use.hold().0).unwrap();
+        assert_eq!(hold(locks.take(std::slice::from_ref(&object)).await.unwrap()), Hold::Firm);
+        std::fs::remove_dir_all(folder.path().join("locks")).unwrap();
+        assert!(matches!(hold(locks.take(std::slice::from_ref(&object)).await.unwrap()), Hold::Lost { .. }));
+        locks.let_go_of_lost().await;
+        assert_eq!(hold(locks.take(std::slice::from_ref(&object)).await.unwrap()), Hold::Firm);
+    }
 }

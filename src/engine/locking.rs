@@ -26,13 +26,16 @@ const DOUBT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Executor {
-    /// Takes locks, waiting for as long as somebody else holds one; the machine is told once who. One that was lost is not taken again: what was read
-    /// under it may not be so any more.
+    /// Takes locks, waiting for as long as somebody else holds one; the machine is told once who. One that was lost is not taken again, since
+    /// what was read under it may not be so any more; but for a rollback, which looks at everything anew and gives back only what is as the run left it.
     pub(super) async fn lock(&self, task: &Task, objects: &[ObjectRef]) -> Result<Option<InUse>, Failure> {
         if objects.is_empty() {
             return Ok(None);
         }
         let mut told = false;
+        if matches!(task.what, What::ReadLive { .. }) {
+            self.locks.let_go_of_lost().await;
+        }
         loop {
             match self.locks.take(objects).await.map_err(not_taken)? {
                 Ok(in_use) => match in_use.hold() {

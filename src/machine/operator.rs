@@ -233,7 +233,11 @@ impl Draft<'_> {
                 for id in 0..u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX) {
                     let node = self.state.node(id);
                     if node.status == StepStatus::RolledBack && !self.state.is_group(id) && covers(&steps, &node.path) {
-                        self.reset(id, false);
+                        match node.skip.clone() {
+                            // Whoever skipped it does not want it done.
+                            Some(reason) => self.emit(Event::StepSkipped { step: self.path(id), reason }),
+                            None => self.reset(id, false),
+                        }
                     }
                 }
             }

@@ -54,6 +54,20 @@ fn promise_3_after_an_escalation_the_event_ends_where_it_began() {
 }
 
 #[test]
+fn promise_3_replicas_that_were_handed_to_an_autoscaler_go_back_to_what_they_were_first() {
+    let stage = Stage::new().quick_playbook("pre-event").quick_playbook("scale").quick_playbook("autoscale-hpa");
+    let stage = stage.repository_playbook("after-event").env("RUNSHEET_SANDBOX_AUTOSCALER", "none").sandbox(200);
+    let before = stage.objects();
+    stage.run(&["run", "pre-event", "--yes", "-p", &event(), "-p", "level=low"]).code(0);
+    stage.run(&["run", "scale", "--yes", "-p", "replicas=3"]).code(0);
+    stage.run(&["run", "autoscale-hpa", "--yes", "-p", "min=5", "-p", "max=6"]).code(0);
+    until("the autoscaler is at its floor", || stage.deployments().iter().any(|deployment| deployment.contains("5/5")));
+    stage.run(&after_event()).code(0).stdout_has("replicas by the autoscaler ticket-service-hpa → 2");
+    stage.assert_as_before(&before, "2 → 3 → an autoscaler");
+    assert!(owed(&stage).iter().all(|owed| *owed == 0));
+}
+
+#[test]
 fn promise_3_what_somebody_else_has_set_since_is_left_alone_and_told() {
     let stage = grown(50);
     stage.fault(&["change", "production/deployment/ticket-service", "spec.replicas", "3"]);

@@ -17,6 +17,13 @@ pub(super) fn set_by(object: &Value, field: &FieldPath) -> Vec<String> {
     managers(object, field, |_| true)
 }
 
+/// Those who write the object's status: its controllers.
+pub(super) fn writers_of_status(object: &Value) -> Vec<String> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let theirs = entries.iter().filter(|entry| entry["subresource"] == "status");
+    theirs.filter_map(|entry| entry["manager"].as_str()).map(str::to_owned).collect()
+}
+
 /// Those other than this tool who keep the field by server-side apply: GitOps controllers, `kubectl apply --server-side`.
 pub(super) fn applied_by<'a>(object: &Value, fields: impl IntoIterator<Item = &'a FieldPath>) -> Vec<String> {
     let mut all: Vec<String> =

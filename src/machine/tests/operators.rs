@@ -119,6 +119,19 @@ fn a_skipped_call_of_unknown_outcome_is_named_as_kept_by_a_rollback() {
 }
 
 #[test]
+fn what_was_skipped_and_taken_back_is_not_done_anew_by_a_resume() {
+    let steps = definition(vec![set("a", "x", 1), set("b", "y", 1)]);
+    let mut driver = Driver::start(steps, World::of(&[("x", 0), ("y", 0)]).fault("a", Fault::FailsWithEffect(1)));
+    assert_eq!((driver.status(), driver.world.fields["x"]), (RunStatus::Paused, 1));
+    driver.instruct(Command::Skip { step: "a".into() });
+    driver.instruct(Command::Rollback { only: vec!["a".into(), "b".into()] });
+    assert_eq!((driver.step("a"), driver.world.fields["x"], driver.world.fields["y"]), (StepStatus::RolledBack, 0, 0));
+    driver.instruct(Command::Resume);
+    assert_eq!((driver.step("a"), driver.step("b"), driver.status()), (StepStatus::Skipped, StepStatus::Succeeded, RunStatus::Succeeded));
+    assert_eq!((driver.world.fields["x"], driver.world.fields["y"]), (0, 1), "whoever skipped it does not want it done");
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_the_reason() {
     let mut driver = Driver::start(definition(vec![step("scale"), step("b").needs(&["scale"])]), World::default());
     driver.instruct(Command::Retry { step: "scale".into() });

@@ -165,8 +165,8 @@ async fn what_somebody_else_created_or_changed_is_left_alone() {
     let mut changed = objects.get(HPA).unwrap();
     changed["spec"]["maxReplicas"] = json!(99);
     objects.put(HPA, changed);
-    let changed = "ticket-service-hpa (changed since at spec.maxReplicas)";
-    assert_eq!(action.live(&cx, &intent).await.unwrap(), [Some(json!(changed)), Some(json!(format!("by {changed}")))]);
+    let changed = json!("ticket-service-hpa (changed since at spec.maxReplicas)");
+    assert_eq!(action.live(&cx, &intent).await.unwrap(), [Some(changed), Some(json!("by the autoscaler ticket-service-hpa"))]);
     assert!(failure(action.revert(&cx, &intent, &deletion(&intent)).await).message.contains("is left alone"));
     assert!(objects.get(HPA).is_some());
 

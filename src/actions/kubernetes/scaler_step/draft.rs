@@ -12,7 +12,7 @@ use crate::actions::kubernetes::argocd;
 use crate::actions::kubernetes::created::{EXISTS, marked};
 use crate::actions::kubernetes::field_path::FieldPath;
 use crate::actions::kubernetes::object_ref;
-use crate::actions::kubernetes::scaler::ScalerName;
+use crate::actions::kubernetes::scaler::{Kind, ScalerName};
 use crate::actions::kubernetes::workload::Workload;
 use crate::actions::support::kept;
 use crate::model::by_hand::word;
@@ -81,7 +81,9 @@ impl Draft<'_> {
         let argocd = self.judged(target)?;
         let (by_hand, undo_by_hand) = self.by_hand();
         let Self { scaler, workload, there, creation, mut changes, outputs, without_requests, says, settle } = self;
-        let hands = creation.as_ref().and(there.replicas).zip(object_ref(target, &there.namespace, workload));
+        // No HPA scales what is at 0: whatever it does later, somebody has set the replicas first.
+        let before = creation.as_ref().and(there.replicas).filter(|before| *before != 0 || scaler.kind == Kind::ScaledObject);
+        let hands = before.zip(object_ref(target, &there.namespace, workload));
         changes.extend(hands.map(|(before, object)| handed_over(object, &scaler, before)));
         let note = Noted {
             workload: workload.clone(),

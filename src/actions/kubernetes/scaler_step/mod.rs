@@ -14,7 +14,7 @@ pub(super) use self::by_hand::{Hands, lines};
 pub(super) use self::draft::{Draft, change_of, created_at};
 pub(super) use self::needs::{permissions, touches};
 pub(super) use self::noted::{Creation, Noted};
-use self::replicas::{give_back, is_handed_over};
+use self::replicas::{Held, give_back, is_handed_over};
 pub(super) use self::there::There;
 
 use std::marker::PhantomData;
@@ -107,8 +107,10 @@ impl<S: Scaling> Step<S> {
             Some(created) => {
                 // Somebody else's on the same workload would fight ours.
                 let there = scaler::of_workload(&api, &noted.workload, &noted.namespace).await?.map(|one| one.name());
-                if let Some(other) = there.filter(|there| *there != noted.scaler(S::KIND)) {
-                    return Err(S::in_the_way(&noted, &other));
+                match there {
+                    Some(other) if other != noted.scaler(S::KIND) => return Err(S::in_the_way(&noted, &other)),
+                    Some(_) => {}
+                    None => replicas::as_planned(&api, &noted).await?,
                 }
                 created.create(&api).await
             }
@@ -206,10 +208,15 @@ impl<S: Scaling> Action for Step<S> {
             // One that was deleted may be held by a finalizer: KEDA's, until it has put back the replicas.
             let there = object.as_ref().filter(|object| object["metadata"]["deletionTimestamp"].is_null());
             let scaler = created.live(there);
-            let hands = intent.changes.iter().any(|change| is_handed_over(&change.field));
-            let workload = if hands { WorkloadState::read(&api, &noted.workload, &noted.namespace).await? } else { None };
+            let held = match there {
+                None => Held::Gone,
+                Some(object) if created.is_ours(object) => Held::Ours,
+                Some(_) => Held::Anothers,
+            };
+            let handed_over = intent.changes.iter().any(|change| is_handed_over(&change.field));
+            let workload = if handed_over { WorkloadState::read(&api, &noted.workload, &noted.namespace).await? } else { None };
             let live = |change: &Change| match is_handed_over(&change.field) {
-                true => replicas::live(change, &noted, &scaler, workload.as_ref().map(|(_, object)| object)),
+                true => Some(replicas::live(change, &held, workload.as_ref().map(|(_, object)| object))),
                 false => Some(scaler.clone()),
             };
             return Ok(intent.changes.iter().map(live).collect());

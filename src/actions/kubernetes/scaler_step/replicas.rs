@@ -19,10 +19,8 @@ use crate::actions::kubernetes::workload_state::WorkloadState;
 use crate::model::change::{Change, ObjectRef};
 use crate::model::outcome::{Applied, Failure};
 
-/// The replicas of a workload.
+/// The replicas of a workload. While a scaler sets them nobody knows their value: the ledger has the scaler's name in its place.
 pub(super) const REPLICAS: &str = "spec.replicas";
-/// What the ledger calls them. Not [`REPLICAS`] itself: nobody knows the value of that while a scaler sets it.
-const HANDED_OVER: &str = "spec.replicas under ";
 /// How long is waited for a scaler that was deleted to be gone, and how often is looked.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -31,32 +29,62 @@ const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// The change of hands.
 pub(super) fn handed_over(workload: ObjectRef, scaler: &ScalerName, before: i64) -> Change {
-    let (field, label) = (format!("{HANDED_OVER}{scaler}"), "replicas".to_owned());
+    let (field, label) = (REPLICAS.to_owned(), "replicas".to_owned());
     Change { object: workload, field, label, prior: json!(before), after: json!(format!("by {scaler}")) }
 }
 
-/// Whether a field of an intent is that.
+/// Whether a field of an intent is that: a scaler has no replicas of its own.
 pub(super) fn is_handed_over(field: &str) -> bool {
-    field.starts_with(HANDED_OVER)
+    field == REPLICAS
 }
 
-/// In whose hands they are, for the ledger. `scaler`: how the scaler stands, null where it is gone; `workload`: as it is, where it is there.
-pub(super) fn live(change: &Change, noted: &Noted, scaler: &Value, workload: Option<&Value>) -> Option<Value> {
-    let workload = workload?;
-    if scaler == noted.name.as_str() {
-        return Some(change.after.clone());
-    }
-    if !scaler.is_null() {
-        return Some(json!(format!("by {}", scaler.as_str().unwrap_or_default())));
-    }
-    let now = workload.pointer("/spec/replicas").cloned().unwrap_or_else(|| json!(1));
-    Some(if now != change.prior && is_left_by_a_scaler(workload) { change.after.clone() } else { now })
+/// The scaler that a step created, as it is now.
+pub(super) enum Held {
+    /// It is there, and the step's.
+    Ours,
+    /// Another one has its name.
+    Anothers,
+    /// It is gone, or going.
+    Gone,
 }
 
-/// Whether it was a controller that scales which set them last: the HPA's, or KEDA's operator.
+/// In whose hands they are, for the ledger. `workload`: as it is, where it is there.
+pub(super) fn live(change: &Change, held: &Held, workload: Option<&Value>) -> Value {
+    match (held, workload) {
+        (Held::Ours, _) => change.after.clone(),
+        (Held::Anothers, _) => json!(format!("{}, which is somebody else's", change.after.as_str().unwrap_or_default())),
+        // There is nothing to give back, and nothing in the way of what else is.
+        (Held::Gone, None) => change.prior.clone(),
+        (Held::Gone, Some(workload)) => {
+            let now = workload.pointer("/spec/replicas").cloned().unwrap_or_else(|| json!(1));
+            if now != change.prior && is_left_by_a_scaler(workload) { change.after.clone() } else { now }
+        }
+    }
+}
+
+/// Whether controllers that scale set them last, and nobody has said since that they are to be so: that of HPAs, or KEDA's operator.
 fn is_left_by_a_scaler(workload: &Value) -> bool {
     let Ok(field) = REPLICAS.parse() else { return false };
-    managed::set_by(workload, &field).iter().any(|manager| manager == "kube-controller-manager" || manager.starts_with("keda"))
+    // Some distributions have all controllers in a program of another name: that which writes the workload's status.
+    let controllers = managed::writers_of_status(workload);
+    let scales = |manager: &String| manager == "kube-controller-manager" || manager.starts_with("keda") || controllers.contains(manager);
+    let set_by = managed::set_by(workload, &field);
+    !set_by.is_empty() && set_by.iter().all(scales)
+}
+
+/// That they are still what they were when the step was planned: what they were before is what they go back to.
+///
+/// # Errors
+/// Somebody has changed them since, or they cannot be read.
+pub(super) async fn as_planned(api: &Api, noted: &Noted) -> Result<(), Failure> {
+    let before = noted.replicas_before;
+    match WorkloadState::read(api, &noted.workload, &noted.namespace).await? {
+        Some((state, _)) if state.replicas != before => {
+            let message = format!("replicas of {} are {}, and were {before} when this was planned", noted.workload, state.replicas);
+            Err(Failure::permanent(message).hint("`runsheet retry` plans the step anew, with what there is now to go back to"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Waits until the scaler is gone, and sets them to what they were. Where it does not go, nothing is set: whoever looks whether it has followed says so.
@@ -109,31 +137,37 @@ pub(super) async fn give_back(api: &Api, kind: Kind, noted: &Noted, to: i64) -> 
 mod tests {
     use super::*;
 
-    fn workload(replicas: i64, manager: &str) -> Value {
-        let entry =
-            json!({ "manager": manager, "operation": "Update", "subresource": "scale", "fieldsV1": { "f:spec": { "f:replicas": {} } } });
-        json!({ "spec": { "replicas": replicas }, "metadata": { "managedFields": [entry] } })
+    fn entry(manager: &str, subresource: &str, field: &str) -> Value {
+        let set = json!({ "f:spec": { "f:replicas": {} } });
+        let set = if field == "replicas" { set } else { json!({ "f:status": { "f:readyReplicas": {} } }) };
+        json!({ "manager": manager, "operation": "Update", "subresource": subresource, "fieldsV1": set })
+    }
+
+    fn workload(replicas: i64, managers: &[&str]) -> Value {
+        let mut entries: Vec<Value> = managers.iter().map(|manager| entry(manager, "scale", "replicas")).collect();
+        entries.push(entry("k3s", "status", "status"));
+        json!({ "spec": { "replicas": replicas }, "metadata": { "managedFields": entries } })
     }
 
     #[test]
     fn they_are_the_scalers_until_somebody_else_has_set_them() {
-        let noted: Noted = serde_json::from_value(json!({
-            "workload": "deployment/t", "namespace": "n", "name": "h", "selector": "app=t", "min_before": 0, "max_before": 0,
-            "replicas_before": 2, "outputs": {},
-        }))
-        .unwrap();
         let scaler = ScalerName { kind: Kind::Horizontal, name: "h".to_owned() };
         let change = handed_over(ObjectRef("k8s:u/n/deployment/t".to_owned()), &scaler, 2);
-        let ours = Some(json!("by the autoscaler h"));
-        let stands = |scaler: Value, workload: Value| live(&change, &noted, &scaler, Some(&workload));
-        assert_eq!(stands(json!("h"), workload(2, "kubectl")), ours, "whatever they are at the moment");
-        assert_eq!(stands(Value::Null, workload(2, "kube-controller-manager")), Some(json!(2)), "as before");
-        for controller in ["kube-controller-manager", "keda", "keda-operator"] {
-            assert_eq!(stands(Value::Null, workload(6, controller)), ours, "{controller} left them there");
+        let ours = json!("by the autoscaler h");
+        let gone = |workload: Value| live(&change, &Held::Gone, Some(&workload));
+        assert_eq!(live(&change, &Held::Ours, Some(&workload(2, &["kubectl"]))), ours, "whatever they are at the moment");
+        assert_eq!(gone(workload(2, &["kube-controller-manager"])), json!(2), "as before");
+        for controller in ["kube-controller-manager", "keda", "keda-operator", "k3s"] {
+            assert_eq!(gone(workload(6, &[controller])), ours, "{controller} left them there");
         }
-        assert_eq!(stands(Value::Null, workload(6, "kubectl")), Some(json!(6)), "somebody else's");
-        let changed = json!("h (changed since at spec.maxReplicas)");
-        assert_eq!(stands(changed, workload(6, "kubectl")), Some(json!("by h (changed since at spec.maxReplicas)")));
-        assert_eq!(live(&change, &noted, &Value::Null, None), None, "the workload is gone");
+        assert_eq!(gone(workload(6, &["kubectl"])), json!(6), "somebody else's");
+        assert_eq!(
+            gone(workload(6, &["kube-controller-manager", "argocd-controller"])),
+            json!(6),
+            "somebody has said since that they are to be 6"
+        );
+        assert_eq!(gone(json!({ "spec": { "replicas": 6 } })), json!(6), "nobody knows who it was");
+        assert_eq!(live(&change, &Held::Anothers, None), json!("by the autoscaler h, which is somebody else's"));
+        assert_eq!(live(&change, &Held::Gone, None), json!(2), "the workload is gone, and with it what would be given back");
     }
 }
