@@ -42,7 +42,7 @@ impl Draft<'_> {
                 match (node.status, &self.state.mode) {
                     (_, Mode::Cancelling) => Err("the run is being cancelled".to_owned()),
                     (StepStatus::RollbackFailed, _) => Ok(()),
-                    (StepStatus::Kept, _) if node.detail.as_ref().is_some_and(|detail| detail.kept_blocks) => Ok(()),
+                    (StepStatus::Kept, _) if node.kept_blocks() => Ok(()),
                     (StepStatus::Unknown, Mode::Finished) if matches!(status, RunStatus::Cancelled | RunStatus::RolledBack) => {
                         Err(format!("the run is {status} and does nothing any more: look at the target, then `mark-done` or `skip`"))
                     }
@@ -70,7 +70,7 @@ impl Draft<'_> {
                     StepStatus::Pending | StepStatus::Waiting | StepStatus::Failed | StepStatus::Unknown | StepStatus::RollbackFailed => {
                         Ok(())
                     }
-                    StepStatus::Kept if node.detail.as_ref().is_some_and(|detail| detail.kept_blocks) => Ok(()),
+                    StepStatus::Kept if node.kept_blocks() => Ok(()),
                     StepStatus::RollingBack if matches!(node.stage, Stage::Gate { .. }) => Ok(()),
                     StepStatus::Running if matches!(node.stage, Stage::Retry(_)) => Ok(()),
                     StepStatus::Running if matches!(self.state.step(id).uses, Uses::Monitor(_)) && !self.state.is_instance(id) => {
@@ -92,7 +92,7 @@ impl Draft<'_> {
                     StepStatus::Pending | StepStatus::Waiting | StepStatus::Failed | StepStatus::Unknown | StepStatus::RollbackFailed => {
                         Ok(())
                     }
-                    StepStatus::Kept if node.detail.as_ref().is_some_and(|detail| detail.kept_blocks) => Ok(()),
+                    StepStatus::Kept if node.kept_blocks() => Ok(()),
                     other => Err(format!("{step} is {other}: only what has not run, failed, or is unknown can be marked as done")),
                 }
             }

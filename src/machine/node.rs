@@ -147,6 +147,11 @@ impl Node {
     pub(super) fn may_have_run(&self) -> bool {
         self.detail.as_ref().is_some_and(|detail| detail.frozen)
     }
+
+    /// Whether what it kept holds up the way back of what it relies on.
+    pub(super) fn kept_blocks(&self) -> bool {
+        self.detail.as_ref().is_some_and(|detail| detail.kept_blocks)
+    }
 }
 
 impl Detail {

@@ -193,8 +193,7 @@ impl Draft<'_> {
     fn roll_back(&mut self, only: Vec<StepPath>, reason: String) {
         for id in 0..u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX) {
             let node = self.state.node(id);
-            let failed = node.status == StepStatus::RollbackFailed
-                || (node.status == StepStatus::Kept && node.detail.as_ref().is_some_and(|detail| detail.kept_blocks));
+            let failed = node.status == StepStatus::RollbackFailed || (node.status == StepStatus::Kept && node.kept_blocks());
             // Nobody knows whether a rollback action that may run once has happened: only `retry` of just that step sends it again.
             let uncertain = node.detail.as_ref().is_some_and(|detail| {
                 let once = |intent: &Arc<Intent>| matches!(intent.revert, Revert::Action { effect: Effect::Once, .. });

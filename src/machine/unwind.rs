@@ -225,7 +225,7 @@ impl Draft<'_> {
                 self.pass(id, scope);
             }
             StepStatus::Unknown | StepStatus::RollbackFailed => {}
-            StepStatus::Kept if self.state.node(id).detail.as_ref().is_some_and(|detail| detail.kept_blocks) => {}
+            StepStatus::Kept if self.state.node(id).kept_blocks() => {}
             StepStatus::Pending
             | StepStatus::Waiting
             | StepStatus::Running

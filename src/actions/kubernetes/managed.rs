@@ -19,9 +19,7 @@ pub(super) fn set_by(object: &Value, field: &FieldPath) -> Vec<String> {
 
 /// Those who write the object's status: its controllers.
 pub(super) fn writers_of_status(object: &Value) -> Vec<String> {
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let theirs = entries.iter().filter(|entry| entry["subresource"] == "status");
-    theirs.filter_map(|entry| entry["manager"].as_str()).map(str::to_owned).collect()
+    named(object, |entry| entry["subresource"] == "status")
 }
 
 /// Those other than this tool who keep the field by server-side apply: GitOps controllers, `kubectl apply --server-side`.
@@ -36,9 +34,7 @@ pub(super) fn applied_by<'a>(object: &Value, fields: impl IntoIterator<Item = &'
 
 /// Those who keep any field of the object by server-side apply.
 pub(super) fn appliers(object: &Value) -> Vec<String> {
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let theirs = entries.iter().filter(|entry| entry["operation"] == "Apply");
-    theirs.filter_map(|entry| entry["manager"].as_str()).map(str::to_owned).collect()
+    named(object, |entry| entry["operation"] == "Apply")
 }
 
 /// What a plan says of those who [apply](applied_by) what it changes.
@@ -60,8 +56,13 @@ pub(super) fn warn(cx: &Context, intent: &Intent) {
 }
 
 fn managers(object: &Value, field: &FieldPath, picked: impl Fn(&Value) -> bool) -> Vec<String> {
+    named(object, |entry| picked(entry) && entry.get("fieldsV1").is_some_and(|set| holds(set, field.parts())))
+}
+
+/// The managers of these entries.
+fn named(object: &Value, picked: impl Fn(&Value) -> bool) -> Vec<String> {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let theirs = entries.iter().filter(|entry| picked(entry) && entry.get("fieldsV1").is_some_and(|set| holds(set, field.parts())));
+    let theirs = entries.iter().filter(|entry| picked(entry));
     theirs.filter_map(|entry| entry["manager"].as_str()).map(str::to_owned).collect()
 }
 

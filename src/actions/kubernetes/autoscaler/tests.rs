@@ -143,6 +143,20 @@ async fn a_cut_is_resolved_by_who_created_it() {
 }
 
 #[tokio::test]
+async fn none_is_created_over_replicas_that_are_not_what_was_planned_to_go_back_to() {
+    let (objects, action, cx, _) = stage(&[]).await;
+    let intent = trial::planned(&action, &cx, &new_one()).await;
+    assert_eq!(intent.changes[1].prior, json!(2));
+    objects.put(DEPLOYMENT, deployment(5));
+    let refused = failure(action.apply(&cx, &new_one(), &intent).await);
+    assert_eq!(refused.message, "replicas of deployment/ticket-service are 5, and were 2 when this was planned");
+    assert!(objects.get(HPA).is_none());
+    // No HPA scales what is at 0: those are not in its hands.
+    objects.put(DEPLOYMENT, deployment(0));
+    assert_eq!(trial::planned(&action, &cx, &new_one()).await.changes.len(), 1);
+}
+
+#[tokio::test]
 async fn what_somebody_else_created_or_changed_is_left_alone() {
     let (objects, action, cx, _) = stage(&[]).await;
     let intent = trial::planned(&action, &cx, &new_one()).await;

@@ -105,7 +105,8 @@ pub(super) async fn give_back(api: &Api, kind: Kind, noted: &Noted, to: i64) -> 
             }
             Some(other) => {
                 let message = format!("{other} scales {} by now: its replicas are left to it", noted.workload);
-                let hint = format!("where that is not wanted: `kubectl scale {} --replicas={to}` once it is gone", noted.workload);
+                let by_hand = format!("kubectl scale {} --replicas={to} -n {}", noted.workload, noted.namespace);
+                let hint = format!("where that is not wanted: `{by_hand}` once it is gone");
                 return Err(not_applied(Failure::permanent(message).hint(hint)));
             }
         }
